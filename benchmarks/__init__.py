@@ -1,0 +1,1 @@
+"""Measurements of Hocket beside its peers; see README.md."""

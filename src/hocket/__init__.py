@@ -1,0 +1,29 @@
+"""Hocket: chat in rooms and notifications to 50,000 users at once, in Python, at the speed of the
+kernel.
+"""
+
+from hocket.app import App, Namespace
+from hocket.errors import CallTimeout, ConnectError, Disconnected, HocketError, Overloaded
+from hocket.hub.dispatch import NO_ACK
+from hocket.hub.handshake import Handshake
+from hocket.hub.socket import Socket
+from hocket.hub.target import Target
+from hocket.instance.foreground import run_app
+
+App.runner = run_app
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "NO_ACK",
+    "App",
+    "CallTimeout",
+    "ConnectError",
+    "Disconnected",
+    "Handshake",
+    "HocketError",
+    "Namespace",
+    "Overloaded",
+    "Socket",
+    "Target",
+]

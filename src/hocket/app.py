@@ -1,0 +1,326 @@
+"""The App: what you write against."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from hocket import settings as settings_table
+from hocket.errors import ConnectError
+from hocket.hub.handlers import Handler, Handlers
+from hocket.hub.handshake import Handshake
+from hocket.hub.hub import Hub
+from hocket.hub.socket import Socket
+from hocket.hub.target import Target
+from hocket.transport.routes import Routes
+
+if TYPE_CHECKING:
+    from hocket.hub.namespace import Namespace as RunningNamespace
+
+log = logging.getLogger("hocket")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+MAIN = "/"
+
+
+class Namespace:
+    """One namespace of an app: `admin = app.namespace("/admin")`. The App itself is the namespace
+    `/`.
+
+    Source: Socket.IO server API, class Namespace.
+    """
+
+    def __init__(self, app: App | None, name: str, handlers: Handlers | None = None) -> None:
+        self._app = app
+        self._name = name
+        self._handlers = handlers or Handlers()
+
+    def on(self, event: str) -> Callable[[F], F]:
+        """Register a handler.
+
+        Args:
+            event: an event's name; `connect` (socket, auth); `disconnect` (socket, reason); `*`
+                (socket, event, *args) for every event without a handler.
+
+        A `def` handler runs at once on the event loop, an `async def` handler as a task. What it
+        returns is the client's ack: a tuple is several arguments, None is none, NO_ACK leaves the
+        ack open. `connect` may raise ConnectError.
+
+        Raises: ValueError for a name that cannot be handled or already is.
+        """
+
+        def register(function: F) -> F:
+            self._handlers.add(event, function)
+            return function
+
+        return register
+
+    def middleware(self, function: F) -> F:
+        """Register a function (socket, auth) that every client passes before `connect`, in order;
+        it may raise ConnectError.
+        """
+        self._handlers.middleware.append(Handler(function))
+        return function
+
+    def to(self, *rooms: str) -> Target:
+        """Everyone in any of these rooms (str)."""
+        return self._everyone().to(*rooms)
+
+    def except_(self, *rooms: str) -> Target:
+        """Everyone who is in none of these rooms (str)."""
+        return self._everyone().except_(*rooms)
+
+    @property
+    def volatile(self) -> Target:
+        """Everyone; what is emitted may be dropped for clients that cannot take it right now."""
+        return self._everyone().volatile
+
+    @property
+    def local(self) -> Target:
+        """Everyone on this instance."""
+        return self._everyone().local
+
+    def compress(self, on: bool) -> Target:
+        """Everyone; `on` says whether frames may be compressed where the client negotiated it."""
+        return self._everyone().compress(on)
+
+    def emit(self, event: str, *args: Any) -> None:
+        """Send an event to everyone in this namespace; see Target.emit."""
+        self._everyone().emit(event, *args)
+
+    async def call(self, event: str, *args: Any, timeout: float = 60.0) -> list[Any]:
+        """Send an event to everyone and wait for their acks; see Target.call."""
+        return await self._everyone().call(event, *args, timeout=timeout)
+
+    async def sockets(self) -> list[Socket]:
+        """Everyone's sockets."""
+        return await self._everyone().sockets()
+
+    def _everyone(self) -> Target:
+        return Target(self._running())
+
+    def _running(self) -> RunningNamespace:
+        hub = self._app.hub if self._app is not None else None
+        if hub is None:
+            raise RuntimeError("the app is not running yet: emit from a handler or from on_startup")
+        running = hub.namespace(self._name)
+        if running is None:
+            raise LookupError(
+                f"{self._name!r} is a pattern: name one namespace, such as app.namespace('/room-1')"
+            )
+        return running
+
+
+class App(Namespace):
+    """A real-time server: events, namespaces, HTTP routes, settings.
+
+    Args:
+        ping_interval, ping_timeout, connect_timeout: seconds.
+        max_payload: bytes.
+        path: where Socket.IO clients connect.
+        origins: web origins that may connect besides the server's own; a list, or "*".
+        recovery: not available yet.
+        settings: any other row of the settings table.
+
+    Raises: UsageError for an unknown or impossible setting.
+    """
+
+    runner: ClassVar[
+        Callable[[App, Mapping[str, Any]], None]
+    ]  # set in hocket/__init__.py: an instance runs apps, an app knows no instance
+
+    def __init__(
+        self,
+        *,
+        ping_interval: float = 25.0,
+        ping_timeout: float = 20.0,
+        connect_timeout: float = 45.0,
+        max_payload: int = 1_000_000,
+        path: str = "/socket.io",
+        origins: Collection[str] | str | None = None,
+        recovery: float | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(self, MAIN)
+        self.given: dict[str, Any] = {
+            "ping_interval": ping_interval,
+            "ping_timeout": ping_timeout,
+            "connect_timeout": connect_timeout,
+            "max_payload": max_payload,
+            "path": path,
+            "origins": origins,
+            "recovery": recovery,
+            **settings,
+        }
+        settings_table.load(self.given, environ={}, file=None)
+        self.hub: Hub | None = None
+        self.static: dict[str, Handlers] = {MAIN: self._handlers}
+        self.dynamic: dict[re.Pattern[str], Handlers] = {}
+        self.routes = Routes()
+        self._handshake_hooks: list[Callable[[Handshake], Any]] = []
+        self._error_hooks: list[Callable[..., Any]] = []
+        self._startup_hooks: list[Callable[[], Any]] = []
+        self._shutdown_hooks: list[Callable[[], Any]] = []
+
+    # Declaring
+
+    def namespace(self, name: str | re.Pattern[str]) -> Namespace:
+        """A namespace by name, declared by this call; or all namespaces whose names a pattern
+        matches in full.
+
+        Raises: ValueError for a name without a leading slash.
+        """
+        if isinstance(name, re.Pattern):
+            return Namespace(self, name.pattern, self.dynamic.setdefault(name, Handlers()))
+        if not name.startswith("/") or "," in name:
+            raise ValueError(f"a namespace's name begins with a slash and has no comma: {name!r}")
+        for pattern, handlers in self.dynamic.items():
+            if name not in self.static and pattern.fullmatch(name):
+                return Namespace(self, name, handlers)
+        return Namespace(self, name, self.static.setdefault(name, Handlers()))
+
+    def get(self, path: str) -> Callable[[F], F]:
+        """Register a function for GET and HEAD on a path (Starlette's syntax: `/users/{id:int}`).
+
+        It takes nothing or a `starlette.requests.Request`, and gives str, bytes, anything msgspec
+        encodes as JSON, None (204), or a Starlette Response.
+        """
+        return self._route("GET", path)
+
+    def post(self, path: str) -> Callable[[F], F]:
+        """As `get`, for POST."""
+        return self._route("POST", path)
+
+    def put(self, path: str) -> Callable[[F], F]:
+        """As `get`, for PUT."""
+        return self._route("PUT", path)
+
+    def delete(self, path: str) -> Callable[[F], F]:
+        """As `get`, for DELETE."""
+        return self._route("DELETE", path)
+
+    def _route(self, method: str, path: str) -> Callable[[F], F]:
+        def register(function: F) -> F:
+            self.routes.add(method, path, function)
+            return function
+
+        return register
+
+    def on_handshake(self, function: F) -> F:
+        """Register a function (handshake) that is asked before a session opens; False or a
+        ConnectError refuses it with HTTP 403.
+        """
+        self._handshake_hooks.append(function)
+        return function
+
+    def on_error(self, function: F) -> F:
+        """Register a function (error, socket, event) for whatever a handler raises; it is logged in
+        any case.
+        """
+        self._error_hooks.append(function)
+        return function
+
+    def on_startup(self, function: F) -> F:
+        """Register a function without arguments that runs before the first client is let in."""
+        self._startup_hooks.append(function)
+        return function
+
+    def on_shutdown(self, function: F) -> F:
+        """Register a function without arguments that runs when the server stops, after the clients
+        have left.
+        """
+        self._shutdown_hooks.append(function)
+        return function
+
+    # Running
+
+    async def drain(self) -> None:
+        """Wait until `emit` would not raise Overloaded."""
+        if self.hub is not None:
+            await self.hub.engine.room()
+
+    def run(self, host: str | None = None, port: int | None = None) -> None:
+        """Serve until SIGINT or SIGTERM.
+
+        Args:
+            host, port: as the settings of the same names (127.0.0.1 and 8080).
+        """
+        type(self).runner(self, {"host": host, "port": port})
+
+    # What an instance asks of an app
+
+    def admit(self) -> Callable[[Handshake], Any] | None:
+        """How a worker asks `on_handshake`; None if nobody wants to be asked."""
+        return self._ask_hooks if self._handshake_hooks else None
+
+    def _ask_hooks(self, handshake: Handshake) -> Any:
+        if any(inspect.iscoroutinefunction(hook) for hook in self._handshake_hooks):
+            return self._ask_hooks_later(handshake)
+        for hook in self._handshake_hooks:
+            if (reason := self._verdict(lambda hook=hook: hook(handshake))) is not None:  # type: ignore[misc]
+                return reason
+        return None
+
+    async def _ask_hooks_later(self, handshake: Handshake) -> str | None:
+        for hook in self._handshake_hooks:
+            try:
+                result = hook(handshake)
+                if inspect.isawaitable(result):
+                    result = await result
+            except Exception as error:
+                return self._reason(error)
+            if result is False:
+                return "Forbidden"
+        return None
+
+    def _verdict(self, ask: Callable[[], Any]) -> str | None:
+        try:
+            return "Forbidden" if ask() is False else None
+        except Exception as error:
+            return self._reason(error)
+
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, ConnectError):
+            return error.message
+        self.report(error, None, "handshake")
+        return "Forbidden"
+
+    def report(self, error: BaseException, socket: Socket | None, event: str) -> None:
+        """An error of a handler: to the log, and to `on_error`. Never raises."""
+        where = {
+            "event": event,
+            "sid": socket.id if socket else None,
+            "namespace": socket.namespace if socket else None,
+        }
+        log.error("handler of %r failed", event, exc_info=error, extra=where)
+        for hook in self._error_hooks:
+            try:
+                result = hook(error, socket, event)
+                if inspect.iscoroutine(result) and self.hub is not None:
+                    self.hub.engine.loop.spawn(_logged(result))
+            except Exception:
+                log.exception("on_error failed itself", extra=where)
+
+    async def startup(self) -> None:
+        await _run_hooks(self._startup_hooks)
+
+    async def shutdown(self) -> None:
+        await _run_hooks(self._shutdown_hooks)
+
+
+async def _run_hooks(hooks: list[Callable[[], Any]]) -> None:
+    for hook in hooks:
+        result = hook()
+        if inspect.isawaitable(result):
+            await result
+
+
+async def _logged(coroutine: Any) -> None:
+    try:
+        await coroutine
+    except Exception:
+        log.exception("on_error failed itself")

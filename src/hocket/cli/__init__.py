@@ -1,0 +1,33 @@
+"""The command line: one file a subcommand."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import hocket
+from hocket.cli import run, serve, token
+from hocket.errors import UsageError
+
+COMMANDS = (serve, run, token)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """`hocket ...`: an error that a person can mend is one line on stderr and exit status 2."""
+    args = make_parser().parse_args(argv)
+    try:
+        args.command(args)
+    except UsageError as error:
+        print(f"hocket: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hocket", description="A real-time server for Python: chat in rooms over Socket.IO."
+    )
+    parser.add_argument("--version", action="version", version=f"hocket {hocket.__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add_to(commands)
+    return parser

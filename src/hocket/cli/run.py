@@ -1,0 +1,112 @@
+"""`hocket run module:app`: your own app."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import shlex
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from hocket.app import App
+from hocket.cli.flags import add_settings, given
+from hocket.errors import UsageError
+from hocket.instance.foreground import run as run_instance
+from hocket.settings import load
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser(
+        "run",
+        help="run your own app",
+        description="Run your own app: `hocket run main:app` runs `app` of main.py in this folder.",
+    )
+    parser.add_argument("app", metavar="MODULE:APP", help="where the App is, such as main:app")
+    parser.add_argument(
+        "--reload",
+        action="store_true",
+        help="for development: start anew whenever a Python file below this folder changes",
+    )
+    add_settings(parser)
+    parser.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    if args.reload:
+        reload(args)
+    else:
+        app = find_app(args.app)
+        run_instance(app, load(app.given, given(args)))
+
+
+def find_app(name: str) -> App:
+    """The App that `module:app` names; raises UsageError with what is wrong about it."""
+    module_name, colon, attribute = name.partition(":")
+    if not module_name or not colon or not attribute:
+        raise UsageError(f"{name!r} is not of the form module:app, such as main:app")
+    sys.path.insert(0, str(Path.cwd()))
+    found: Any = _import(module_name)
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise UsageError(
+                f"module {module_name!r} has no {attribute!r}; its Apps are: {_apps_in(found)}"
+            )
+        found = getattr(found, part)
+    if not isinstance(found, App):
+        raise UsageError(f"{name} is a {type(found).__name__}, not a hocket.App")
+    return found
+
+
+def _import(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+            raise UsageError(
+                f"there is no module {name!r} in this folder or among the installed packages"
+            ) from None
+        raise UsageError(_failure(name, error)) from None
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(_failure(name, error)) from None
+
+
+def _failure(name: str, error: Exception) -> str:
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(where.filename).name}, line {where.lineno}"
+    return f"module {name!r} cannot be imported: {type(error).__name__}: {error} ({place})"
+
+
+def _apps_in(module: Any) -> str:
+    return (
+        ", ".join(name for name, value in vars(module).items() if isinstance(value, App)) or "none"
+    )
+
+
+def reload(args: argparse.Namespace) -> None:
+    """Run the same command without --reload in a process of its own, again after every change."""
+    try:
+        import watchfiles  # lazy: an extra that only development needs
+    except ImportError:
+        raise UsageError(
+            "--reload needs the package watchfiles: pip install 'hocket[reload]'"
+        ) from None
+    given(args)
+    command = shlex.join(
+        [sys.executable, "-m", "hocket", *(word for word in sys.argv[1:] if word != "--reload")]
+    )
+    watchfiles.run_process(
+        Path.cwd(),
+        target=command,
+        target_type="command",
+        watch_filter=watchfiles.PythonFilter(),
+        callback=_say,
+    )
+
+
+def _say(changes: Any) -> None:
+    names = sorted({Path(path).name for _, path in changes})
+    print(f"hocket: {', '.join(names[:5])} changed, starting anew", file=sys.stderr, flush=True)

@@ -1,0 +1,32 @@
+"""`hocket token`: a token for a user."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from hocket.errors import UsageError
+from hocket.identity.tokens import check_secret, make_token
+from hocket.settings import load
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser(
+        "token",
+        help="make a token for a user",
+        description="Make a token that lets a user in; signed with HOCKET_SECRET.",
+    )
+    parser.add_argument("--user", required=True, help="who its bearer is")
+    parser.add_argument(
+        "--hours", type=float, default=24.0, help="how long it is valid (default: 24)"
+    )
+    parser.set_defaults(command=token)
+
+
+def token(args: argparse.Namespace) -> None:
+    secret = load({}).secret
+    if not secret:
+        raise UsageError("set HOCKET_SECRET to the server's secret first")
+    check_secret(secret)
+    print(make_token(secret, args.user, time.time(), args.hours * 3600))

@@ -1,0 +1,127 @@
+"""A Connection: one client over one transport, an Engine.IO session. And the two outboxes that need
+no transport.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from hocket.protocol.engineio import EncodedPacket
+from hocket.protocol.socketio import Assembler
+from hocket.protocol.websocket import Receiver
+
+if TYPE_CHECKING:
+    from hocket.hub.socket import Socket
+
+
+class Outbox(Protocol):
+    """Where packets for a connection go that cannot be written to its fd right now."""
+
+    def put(self, connection: Connection, packet: EncodedPacket) -> None:
+        """Take a packet; one that is volatile may be dropped."""
+
+
+class Transport(Protocol):
+    """How bytes reach a client. One object a worker and kind; what belongs to one client is in its
+    Connection.
+    """
+
+    name: str
+
+    def backlog(self, connection: Connection, rest: bytes) -> None:
+        """The kernel took no more: keep `rest` and write it when it does."""
+
+    def lost(self, connection: Connection) -> None:
+        """A write failed. Called from within a fan-out: end the connection later, not now."""
+
+    def resume(self, connection: Connection) -> None:
+        """Fewer handlers run than may: go on with what was held back."""
+
+    def finish(self, connection: Connection, reason: str) -> None:
+        """The session ended: say goodbye as the transport does and let go of its resources."""
+
+
+class Connection:
+    """One client.
+
+    `outbox` is None exactly while bytes may be written straight to `fd` in the wire form `wire`;
+    that is what the fan-out asks. `mark`: up to which fan-out this connection is served. `fd` is -1
+    once it is closed, and for transports without an fd of their own. `receiver`, `inbox`: an
+    unfinished frame, and what has been read but not handed on. `pinged` is the wheel tick of the
+    last ping, `answered` whether its pong came. `starting`: handlers whose task exists and has not
+    begun; `running`: all that have not ended. `held`: as many run as may, and what follows waits in
+    `inbox`.
+    """
+
+    __slots__ = (
+        "address", "answered", "assembler", "fd", "head", "held", "inbox", "mark", "opened",
+        "outbox", "pinged", "receiver", "running", "secure", "sid", "sockets", "starting",
+        "transport", "wire",
+    )  # fmt: skip
+
+    def __init__(self, sid: str, transport: Transport, wire: int, mark: int) -> None:
+        self.sid = sid
+        self.transport = transport
+        self.wire = wire
+        self.mark = mark
+        self.fd = -1
+        self.outbox: Outbox | None = None
+        self.sockets: tuple[Socket, ...] = ()
+        self.receiver: Receiver | None = None
+        self.inbox: Iterator[Any] | None = None
+        self.assembler: Assembler | None = None
+        self.head = b""
+        self.address = ""
+        self.secure = False
+        self.opened = 0.0
+        self.pinged = 0
+        self.answered = True
+        self.running = 0
+        self.starting = 0
+        self.held = False
+
+    @property
+    def closed(self) -> bool:
+        return self.outbox is CLOSED
+
+    def socket_in(self, namespace: str) -> Socket | None:
+        """This client's socket in a namespace. A client is in one or two of them, so a tuple is
+        smaller and faster than a dict.
+        """
+        for socket in self.sockets:
+            if socket.nsp.name == namespace:
+                return socket
+        return None
+
+
+class _Nowhere:
+    """The outbox of a connection that takes nothing any more."""
+
+    def put(self, connection: Connection, packet: EncodedPacket) -> None:
+        """Nobody is there."""
+
+
+LOST: Final = _Nowhere()  # a write failed; the session ends at the loop's next turn
+CLOSED: Final = _Nowhere()
+
+
+class Held:
+    """Keeps packets until the CONNECT answer is out: what reaches a socket while its `connect`
+    handler runs follows that answer.
+    """
+
+    __slots__ = ("_left", "_overflow", "packets")
+
+    def __init__(self, limit: int, overflow: Callable[[], None]) -> None:
+        self.packets: list[EncodedPacket] = []
+        self._left = limit
+        self._overflow = overflow
+
+    def put(self, connection: Connection, packet: EncodedPacket) -> None:
+        if self._left < 0:
+            return
+        self.packets.append(packet)
+        self._left -= len(packet.text) + sum(map(len, packet.attachments))
+        if self._left < 0:
+            self._overflow()

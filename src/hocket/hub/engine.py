@@ -1,0 +1,206 @@
+"""The Engine.IO sessions of one worker: opened by a transport, kept alive, closed once, whoever
+asks for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hocket.errors import FORCED_CLOSE, PARSE_ERROR, PING_TIMEOUT, TRANSPORT_CLOSE, PacketError
+from hocket.hub.connection import CLOSED, Connection, Transport
+from hocket.hub.fanout import FanoutQueue, Write
+from hocket.hub.heartbeat import Wheel
+from hocket.protocol import engineio
+
+log = logging.getLogger("hocket")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a session may take, in seconds and bytes. The defaults are those of the
+    settings table.
+    """
+
+    ping_interval: float = 25.0
+    ping_timeout: float = 20.0
+    connect_timeout: float = 45.0
+    max_payload: int = 1_000_000
+    max_handlers: int = 64
+    max_namespaces: int = 64
+    max_packets: int = 10_000
+    max_outbox: int = 1_048_576
+    max_pending: int = 67_108_864
+    keep_headers: bool = True
+
+
+class Layer(Protocol):
+    """What stands on the sessions: Socket.IO, or an echo in the conformance servers."""
+
+    def opened(self, connection: Connection) -> None: ...
+    def text(self, connection: Connection, packet: bytes) -> None:
+        """A text message, with its `4`; raises PacketError."""
+
+    def binary(self, connection: Connection, data: bytes) -> None:
+        """A binary message; raises PacketError."""
+
+    def closed(self, connection: Connection, reason: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What a worker's event loop lends to the hub; in tests, fakes.
+
+    `defer` calls a function at the loop's next turn, `defer_from_thread` does from any thread,
+    `call_later` after seconds (its result has `cancel`), `spawn` starts a coroutine as a task
+    and holds on to it; `new_task` does not hold on.
+    """
+
+    clock: Callable[[], float]
+    wall_clock: Callable[[], float]
+    defer: Callable[[Callable[[], None]], object]
+    defer_from_thread: Callable[[Callable[[], None]], object]
+    call_later: Callable[[float, Callable[[], None]], Any]
+    spawn: Callable[[Any], None]
+    new_task: Callable[[Any], asyncio.Task[Any]]
+    choose_write: Callable[[], Write]
+    pause: Callable[[bool], None]
+    new_id: Callable[[], str]
+
+
+class Engine:
+    """All sessions of a worker, and the order of what is written to them."""
+
+    def __init__(self, limits: Limits, loop: Loop) -> None:
+        self.limits = limits
+        self.loop = loop
+        self.layer: Layer
+        self.connections: dict[str, Connection] = {}
+        self._waiting_for_room: list[asyncio.Future[None]] = []
+        self.fanout = FanoutQueue(
+            loop.choose_write, loop.defer, loop.clock, limits.max_pending, self._pause
+        )
+        tick = max(0.01, min(1.0, limits.ping_interval / 10, limits.ping_timeout / 10))
+        horizon = max(limits.ping_interval, limits.ping_timeout, limits.connect_timeout)
+        # The wheels hold ids, so that a closed connection is not kept until its slot comes round.
+        self.heartbeats: Wheel[str] = Wheel(tick, horizon, loop.clock())
+        self.arrivals: Wheel[str] = Wheel(tick, horizon, loop.clock())
+        self._interval = self.heartbeats.ticks(limits.ping_interval)
+        self._timeout = self.heartbeats.ticks(limits.ping_timeout)
+        self._connect = self.arrivals.ticks(limits.connect_timeout)
+
+    def _pause(self, paused: bool) -> None:
+        self.loop.pause(paused)
+        if not paused:
+            waiting, self._waiting_for_room = self._waiting_for_room, []
+            for future in waiting:
+                if not future.done():
+                    future.set_result(None)
+
+    async def room(self) -> None:
+        """Wait until `emit` would not raise Overloaded."""
+        while self.fanout.paused:
+            future = asyncio.get_running_loop().create_future()
+            self._waiting_for_room.append(future)
+            await future
+
+    def open(
+        self, transport: Transport, wire: int, head: bytes, address: str, secure: bool
+    ) -> Connection:
+        """A new session. The transport then sends the handshake; `heartbeat` starts the pings if
+        the transport wants the wheel's.
+        """
+        connection = Connection(self.loop.new_id(), transport, wire, self.fanout.seq)
+        connection.head = head if self.limits.keep_headers else b""
+        connection.address = address
+        connection.secure = secure
+        connection.opened = self.loop.wall_clock()
+        self.connections[connection.sid] = connection
+        self.arrivals.put(connection.sid, self._connect)
+        self.layer.opened(connection)
+        return connection
+
+    def handshake(self, connection: Connection, upgrades: list[str]) -> engineio.EncodedPacket:
+        limits = self.limits
+        return engineio.EncodedPacket(
+            engineio.handshake(
+                connection.sid,
+                upgrades,
+                limits.ping_interval,
+                limits.ping_timeout,
+                limits.max_payload,
+            )
+        )
+
+    def heartbeat(self, connection: Connection) -> None:
+        """From now on the wheel pings this connection."""
+        connection.pinged = self.heartbeats.now
+        connection.answered = True
+        self.heartbeats.put(connection.sid, self._interval)
+
+    def tick(self, now: float) -> None:
+        """Once every `heartbeats.tick` seconds."""
+        for sid in self.heartbeats.advance(now):
+            if (connection := self.connections.get(sid)) is not None:
+                self._beat(connection)
+        for sid in self.arrivals.advance(now):
+            if (connection := self.connections.get(sid)) is not None and not connection.sockets:
+                self.close(connection, FORCED_CLOSE)
+
+    def _beat(self, connection: Connection) -> None:
+        now, wheel = self.heartbeats.now, self.heartbeats
+        due = connection.pinged + (self._interval if connection.answered else self._timeout)
+        if now < due:
+            wheel.put(connection.sid, due - now)
+        elif connection.answered:
+            connection.pinged, connection.answered = now, False
+            wheel.put(connection.sid, min(self._interval, self._timeout))
+            self.fanout.send(connection, engineio.PING_PACKET)
+        else:
+            self.close(connection, PING_TIMEOUT)
+
+    def receive_text(self, connection: Connection, packet: bytes) -> None:
+        """A text packet of an open session. A bad one ends the session."""
+        try:
+            if packet[:1] == b"4":
+                self.layer.text(connection, packet)
+            elif engineio.check_text(packet, connection.transport.name) == engineio.PONG:
+                connection.answered = True
+            else:
+                self.close(connection, TRANSPORT_CLOSE)
+        except PacketError as error:
+            self.refuse(connection, error)
+
+    def receive_binary(self, connection: Connection, data: bytes) -> None:
+        """A binary message of an open session; as `receive_text`."""
+        try:
+            self.layer.binary(connection, data)
+        except PacketError as error:
+            self.refuse(connection, error)
+
+    def refuse(self, connection: Connection, error: Exception) -> None:
+        """The client broke a protocol: the session ends."""
+        log.info(
+            "bad packet",
+            extra={"sid": connection.sid, "address": connection.address, "error": str(error)},
+        )
+        self.close(connection, PARSE_ERROR)
+
+    def close_soon(self, connection: Connection, reason: str) -> None:
+        """End it at the loop's next turn: whoever is writing to it now must not lose it
+        on the way.
+        """
+        self.loop.defer(lambda: self.close(connection, reason))
+
+    def close(self, connection: Connection, reason: str) -> None:
+        """End a session. Does nothing if it has ended."""
+        if connection.closed:
+            return
+        self.connections.pop(connection.sid, None)
+        connection.transport.finish(connection, reason)
+        connection.outbox = CLOSED
+        connection.receiver = connection.assembler = connection.inbox = None
+        self.layer.closed(connection, reason)

@@ -1,0 +1,290 @@
+"""One event to many connections: encoded once, written in slices, in order.
+
+The rules, which the property test checks against a model (tests/unit/hub/test_fanout_model.py):
+
+1. Every large fan-out has a number; `Connection.mark` is the number up to which a connection is
+   served. A fan-out passes over whoever is at or past its number.
+2. Whoever writes to a connection first writes what is pending for it, in the same write (`send`).
+   So order per connection always holds.
+3. Joining and leaving do that too (`catch_up`). So "is in the room now" means "was in it when the
+   fan-out began": a joiner gets nothing from before, a leaver all of it.
+4. The oldest fan-out runs first. While others wait for the same snapshot of a room, their frames
+   are joined and leave in one write.
+5. A slice ends after `SLICE` seconds, and the event loop has its turn. A small fan-out is written
+   at once, up to `INLINE` writes a turn.
+6. Who is excepted from a fan-out is caught up and marked as served by it; so is a single socket
+   that was named beside rooms.
+7. Bytes that wait are counted. Over `max_pending` the producers are paused and `check_room` raises
+   Overloaded, until half of it is left.
+
+`members` may hold closed connections: their outbox is CLOSED and their fd -1, so that a reused fd
+is never written to.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from hocket.errors import Overloaded
+from hocket.hub.connection import Connection
+from hocket.hub.room import Room
+from hocket.protocol.engineio import WEBSOCKET, EncodedPacket
+
+SLICE: Final = 0.002  # seconds of writing before the event loop has its turn
+STRIDE: Final = 32  # members between two looks at the clock: 32 writes take about 0.25 ms
+INLINE: Final = 64  # writes a turn that small fan-outs may make at once
+
+Write = Callable[[int, bytes], int]
+
+
+class Fanout:
+    """A packet on its way: to `members`, of whom `members[:at]` are served. `rooms` are those it
+    was sent to.
+    """
+
+    __slots__ = ("at", "members", "packet", "rooms", "seq")
+
+    def __init__(
+        self, seq: int, rooms: list[Room], members: list[Connection], packet: EncodedPacket
+    ) -> None:
+        self.seq = seq
+        self.rooms = rooms
+        self.members = members
+        self.packet = packet
+        self.at = 0
+
+
+class FanoutQueue:
+    """All fan-outs of a worker.
+
+    Args:
+        choose_write: gives `os.write` or one like it; asked anew at each turn, because which is
+            best depends on the threads there are.
+        defer: calls a function at the next turn of the event loop.
+        clock: seconds.
+        max_pending: bytes that may wait before producers are paused.
+        pause: called with True when they must be, with False when they may go on.
+    """
+
+    def __init__(
+        self,
+        choose_write: Callable[[], Write],
+        defer: Callable[[Callable[[], None]], object],
+        clock: Callable[[], float],
+        max_pending: int,
+        pause: Callable[[bool], None],
+    ) -> None:
+        self._choose_write = choose_write
+        self._write = choose_write()
+        self._defer = defer
+        self._clock = clock
+        self._max_pending = max_pending
+        self._pause = pause
+        self._inline = INLINE
+        self._scheduled = False
+        self.active: deque[Fanout] = deque()
+        self.seq = 0
+        self.pending_bytes = 0
+        self.paused = False
+
+    # To one connection
+
+    def send(self, connection: Connection, packet: EncodedPacket) -> None:
+        """A packet to one connection, behind all that is pending for it."""
+        if self.active and (pending := self._take_pending(connection)):
+            self._send_all(connection, [*pending, packet])
+        elif connection.outbox is None:
+            self._put(connection, packet.form(connection.wire))
+        else:
+            connection.outbox.put(connection, packet)
+
+    def send_all(self, connection: Connection, packets: list[EncodedPacket]) -> None:
+        """Several packets in one write, behind all that is pending."""
+        if self.active:
+            packets = [*self._take_pending(connection), *packets]
+        if packets:
+            self._send_all(connection, packets)
+
+    def catch_up(self, connection: Connection) -> None:
+        """Write what is pending for a connection: before it joins, leaves or changes its
+        transport.
+        """
+        if self.active:
+            self.send_all(connection, [])
+        connection.mark = self.seq
+
+    def _send_all(self, connection: Connection, packets: list[EncodedPacket]) -> None:
+        if connection.outbox is None:
+            self._put(connection, b"".join([packet.form(connection.wire) for packet in packets]))
+            return
+        for packet in packets:
+            connection.outbox.put(connection, packet)
+
+    def _put(self, connection: Connection, data: bytes) -> None:
+        try:
+            sent = self._write(connection.fd, data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            connection.transport.lost(connection)
+            return
+        if sent != len(data):
+            connection.transport.backlog(connection, data[sent:])
+
+    def _take_pending(self, connection: Connection) -> list[EncodedPacket]:
+        """What is pending for a connection, oldest first; afterwards it is up to date. O(its
+        rooms), not O(fan-outs).
+        """
+        mark = connection.mark
+        connection.mark = self.seq
+        found: dict[int, EncodedPacket] = {}
+        for socket in connection.sockets:
+            if socket.end is connection:
+                for room in socket.all_rooms():
+                    for fanout in room.pending:
+                        if fanout.seq > mark:
+                            found[fanout.seq] = fanout.packet
+        return [found[seq] for seq in sorted(found)]
+
+    # To many
+
+    def check_room(self) -> None:
+        """Raises Overloaded while more waits than may. Asked in the thread that wants to emit."""
+        if self.paused:
+            raise Overloaded(
+                f"{self.pending_bytes} bytes wait to be sent: `await app.drain()` waits for room"
+            )
+
+    def emit(
+        self,
+        rooms: list[Room],
+        singles: list[Connection],
+        excluded: frozenset[Connection],
+        packet: EncodedPacket,
+    ) -> None:
+        """A packet to every member of any of `rooms` and to `singles`, but for `excluded`; once."""
+        if len(rooms) == 1 and not singles:
+            members = rooms[0].snapshot()
+        else:
+            members = list(
+                dict.fromkeys(
+                    [connection for room in rooms for connection in room.snapshot()] + singles
+                )
+            )
+        if len(members) <= self._inline:
+            self._inline -= len(members)
+            self._schedule()
+            for connection in members:
+                if connection not in excluded:
+                    self.send(connection, packet)
+        elif members:
+            self._enqueue(rooms, members, singles, excluded, packet)
+
+    def _enqueue(
+        self,
+        rooms: list[Room],
+        members: list[Connection],
+        singles: list[Connection],
+        excluded: frozenset[Connection],
+        packet: EncodedPacket,
+    ) -> None:
+        for connection in excluded:
+            self.catch_up(connection)
+        for connection in singles:
+            if connection not in excluded:
+                self.send(connection, packet)
+        self.seq += 1
+        for connection in (*excluded, *singles):
+            connection.mark = self.seq
+        fanout = Fanout(self.seq, rooms, members, packet)
+        for room in rooms:
+            room.pending.append(fanout)
+        self.active.append(fanout)
+        self.pending_bytes += len(packet.form(WEBSOCKET)) * len(members)
+        if self.pending_bytes > self._max_pending:
+            self.paused = True
+            self._pause(True)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._defer(self._turn)
+
+    def _turn(self) -> None:
+        """Once a turn of the loop while there is something to do."""
+        self._scheduled = False
+        self._inline = INLINE
+        self._write = self._choose_write()
+        if self.active:
+            self.slice(self._clock() + SLICE)
+            if self.active:
+                self._schedule()
+
+    def slice(self, deadline: float) -> None:
+        """Serve members of the oldest fan-outs until the time is up."""
+        while self.active:
+            fanout = self.active[0]
+            self._serve(fanout, deadline)
+            if fanout.at == len(fanout.members):
+                self._done(fanout)
+            if self._clock() >= deadline:
+                return
+
+    def _serve(self, fanout: Fanout, deadline: float) -> None:
+        """Serve members of one fan-out, and with them those that wait for the same members, until
+        the time is up.
+        """
+        members, size = fanout.members, len(fanout.packet.form(WEBSOCKET))
+        alike = all(other.members is members for other in self.active)
+        packets = [other.packet for other in self.active] if alike else []
+        data = b"".join([packet.form(WEBSOCKET) for packet in packets])
+        while fanout.at < len(members):
+            stride = members[fanout.at : fanout.at + STRIDE]
+            fanout.at += len(stride)
+            self.pending_bytes -= size * len(stride)
+            if alike:
+                self._write_stride(stride, fanout.seq, packets, data)
+            else:
+                self._catch_up_stride(stride, fanout.seq)
+            if self._clock() >= deadline:
+                return
+
+    def _write_stride(
+        self, stride: Iterable[Connection], seq: int, packets: list[EncodedPacket], data: bytes
+    ) -> None:
+        """The inner loop: nothing per member but a look at its mark and the write."""
+        write, size, upto = self._write, len(data), self.seq
+        members = iter(stride)
+        while True:
+            try:
+                # HOT: within 1-2 % of a bare loop of os.write over the same sockets
+                # (benchmarks/broadcast.py).
+                for member in members:
+                    if member.mark < seq:
+                        member.mark = upto
+                        if member.outbox is None and member.wire == WEBSOCKET:
+                            if (sent := write(member.fd, data)) != size:
+                                member.transport.backlog(member, data[sent:])
+                        else:
+                            self._send_all(member, packets)
+                return
+            except BlockingIOError:
+                member.transport.backlog(member, data)
+            except OSError:
+                member.transport.lost(member)
+
+    def _catch_up_stride(self, stride: Iterable[Connection], seq: int) -> None:
+        for member in stride:
+            if member.mark < seq:
+                self.catch_up(member)
+
+    def _done(self, fanout: Fanout) -> None:
+        self.active.popleft()
+        for room in fanout.rooms:
+            room.pending.remove(fanout)
+        if self.paused and self.pending_bytes <= self._max_pending // 2:
+            self.paused = False
+            self._pause(False)

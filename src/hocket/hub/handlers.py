@@ -1,0 +1,104 @@
+"""Handlers: what the user registered, looked at once, so that calling it needs no more looking."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Final
+
+from hocket.protocol.socketio import RESERVED
+
+ANY_EVENT: Final = "*"
+# Names that a client cannot send and that have a meaning of their own here; the other reserved ones
+# cannot be handled or emitted.
+LIFE_CYCLE: Final = frozenset({"connect", "disconnect"})
+
+
+class Handler:
+    """A function and how many event arguments it takes: `required` up to `limit` (None: any
+    number), behind the socket.
+    """
+
+    __slots__ = ("function", "is_async", "limit", "name", "required")
+
+    def __init__(self, function: Callable[..., Any], leading: int = 1) -> None:
+        self.function = function
+        self.name = getattr(function, "__qualname__", repr(function))
+        self.is_async = inspect.iscoroutinefunction(_underlying(function))
+        self.required, self.limit = _arity(function, leading)
+
+    def fit(self, arguments: list[Any]) -> list[Any]:
+        """The arguments it is called with: extra ones are dropped. Raises TypeError when a required
+        one is missing.
+        """
+        if len(arguments) == self.limit:
+            return arguments
+        if len(arguments) < self.required:
+            raise TypeError(
+                f"{self.name}() needs {self.required} argument(s) and got {len(arguments)}"
+            )
+        return arguments if self.limit is None else arguments[: self.limit]
+
+
+def _underlying(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What really runs: behind a partial, a decorator, an object with `__call__`."""
+    if isinstance(function, functools.partial):
+        return _underlying(function.func)
+    if not inspect.isroutine(function):
+        called: Callable[..., Any] = type(function).__call__
+        return _underlying(called)
+    unwrapped: Callable[..., Any] = inspect.unwrap(function)
+    return unwrapped
+
+
+def _arity(function: Callable[..., Any], leading: int) -> tuple[int, int | None]:
+    required, limit, unlimited = -leading, -leading, False
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            unlimited = True
+        elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            limit += 1
+            required += parameter.default is parameter.empty
+        elif parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
+            raise TypeError(
+                f"{parameter.name!r} can never be given: a handler's arguments are positional"
+            )
+    if limit < 0 and not unlimited:
+        raise TypeError(f"a handler takes at least {leading} argument(s): the socket first")
+    return max(required, 0), None if unlimited else limit
+
+
+class Handlers:
+    """All that is registered for one namespace, or for one pattern of names."""
+
+    def __init__(self) -> None:
+        self.events: dict[str, Handler] = {}
+        self.middleware: list[Handler] = []
+        self.connect: Handler | None = None
+        self.disconnect: Handler | None = None
+        self.any_event: Handler | None = None
+
+    def add(self, event: str, function: Callable[..., Any]) -> None:
+        """Register `function` for an event. Raises ValueError for a name that cannot be handled or
+        already is.
+        """
+        if event in LIFE_CYCLE:
+            self._once(event, event, function)
+        elif event == ANY_EVENT:
+            self._once("any_event", event, function)
+        elif event in RESERVED:
+            raise ValueError(f"{event!r} is reserved by Socket.IO and never arrives")
+        elif event in self.events:
+            raise ValueError(f"{event!r} already has a handler: {self.events[event].name}")
+        else:
+            self.events[event] = Handler(function)
+
+    def _once(self, field: str, event: str, function: Callable[..., Any]) -> None:
+        if (before := getattr(self, field)) is not None:
+            raise ValueError(f"{event!r} already has a handler: {before.name}")
+        setattr(self, field, Handler(function))
+
+    def connect_steps(self) -> list[Handler]:
+        """What a client passes on its way in, in order."""
+        return self.middleware if self.connect is None else [*self.middleware, self.connect]

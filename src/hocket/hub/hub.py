@@ -1,0 +1,239 @@
+"""The Hub: Socket.IO on the sessions of one worker."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from hocket.errors import (
+    CLIENT_LEFT,
+    SERVER_CLOSED,
+    SERVER_LEFT,
+    SLOW_CONSUMER,
+    ConnectError,
+    Overloaded,
+    PacketError,
+)
+from hocket.hub.connection import CLOSED, Connection, Held
+from hocket.hub.dispatch import Dispatcher, OnError
+from hocket.hub.engine import Engine
+from hocket.hub.handlers import Handlers
+from hocket.hub.namespace import Namespace
+from hocket.hub.socket import CONNECTED, CONNECTING, ENDED, Socket
+from hocket.protocol import socketio
+from hocket.protocol.engineio import EncodedPacket
+
+MAX_ASKED: Final = 10_000  # calls from other threads that may wait for the event loop
+
+
+class Hub:
+    """Namespaces, sockets and rooms of one worker; the Layer that Engine calls.
+
+    Args:
+        engine: the sessions.
+        static: handlers by namespace name.
+        dynamic: handlers by pattern: a name that one matches makes a namespace, which goes when its
+            last socket does.
+        on_error: see Dispatcher.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        static: Mapping[str, Handlers],
+        dynamic: Mapping[re.Pattern[str], Handlers],
+        on_error: OnError,
+    ) -> None:
+        self.engine = engine
+        self.fanout = engine.fanout
+        self.dispatch = Dispatcher(engine.loop, on_error)
+        self.namespaces: dict[str, Namespace] = {}
+        self._static = static
+        self._dynamic = dynamic
+        self._thread = threading.get_ident()
+        self._lock = threading.Lock()
+        self._asked = 0
+        engine.layer = self
+
+    def in_its_thread(self) -> bool:
+        return threading.get_ident() == self._thread
+
+    def in_loop(self, act: Callable[[], None]) -> None:
+        """Do it now in the loop's own thread; from another, soon, in the order of the calls.
+
+        Raises: Overloaded, when other threads have asked for too much that is not done yet.
+        """
+        if self.in_its_thread():
+            act()
+            return
+        with self._lock:
+            if self._asked >= MAX_ASKED:
+                raise Overloaded(f"{self._asked} calls from threads wait for the event loop")
+            self._asked += 1
+        self.engine.loop.defer_from_thread(lambda: self._do_asked(act))
+
+    def _do_asked(self, act: Callable[[], None]) -> None:
+        with self._lock:
+            self._asked -= 1
+        act()
+
+    def namespace(self, name: str) -> Namespace | None:
+        """A namespace, made on first use; None if nothing was declared that fits the name."""
+        found = self.namespaces.get(name)
+        if found is None and (handlers := self._static.get(name) or self._match(name)) is not None:
+            found = self.namespaces[name] = Namespace(self, name, handlers)
+        return found
+
+    def _match(self, name: str) -> Handlers | None:
+        for pattern, handlers in self._dynamic.items():
+            if pattern.fullmatch(name):
+                return handlers
+        return None
+
+    # What Engine calls
+
+    def opened(self, connection: Connection) -> None:
+        """Nothing to do: a client says which namespaces it wants."""
+
+    def text(self, connection: Connection, packet: bytes) -> None:
+        if connection.assembler is not None:
+            raise PacketError("text came where an attachment was due")
+        decoded = socketio.decode(packet)
+        if decoded.attachments:
+            connection.assembler = socketio.Assembler(decoded)
+        else:
+            self._packet(connection, decoded)
+
+    def binary(self, connection: Connection, data: bytes) -> None:
+        if connection.assembler is None:
+            raise PacketError("binary came that belongs to no packet")
+        packet = connection.assembler.add(data)
+        if packet is not None:
+            connection.assembler = None
+            self._packet(connection, packet)
+
+    def closed(self, connection: Connection, reason: str) -> None:
+        for socket in connection.sockets:
+            self._end(socket, reason)
+
+    # Packets
+
+    def _packet(self, connection: Connection, packet: socketio.Packet) -> None:
+        socket, kind = connection.socket_in(packet.namespace), packet.type
+        if kind == socketio.CONNECT:
+            if socket is not None:
+                raise PacketError(f"the client is already in {packet.namespace}")
+            self._connect(connection, packet)
+        elif socket is None or socket.state != CONNECTED:
+            raise PacketError(f"the client is not connected to {packet.namespace}")
+        elif kind == socketio.EVENT or kind == socketio.BINARY_EVENT:
+            self.dispatch.event(socket, packet.data, packet.id)
+        elif kind == socketio.DISCONNECT:
+            self.fanout.catch_up(connection)
+            self._end(socket, CLIENT_LEFT)
+        elif socket.calls and (call := socket.calls.pop(packet.id or 0, None)) is not None:
+            call.answer(socket, packet.data)
+
+    def _connect(self, connection: Connection, packet: socketio.Packet) -> None:
+        if len(connection.sockets) >= self.engine.limits.max_namespaces:
+            raise PacketError(
+                f"over {self.engine.limits.max_namespaces} namespaces on one connection"
+            )
+        nsp = self.namespace(packet.namespace)
+        if nsp is None:
+            self.fanout.send(
+                connection, _refusal_packet(packet.namespace, ConnectError("Invalid namespace"))
+            )
+            return
+        socket = Socket(self.engine.loop.new_id(), nsp, connection, packet.data)
+        connection.sockets += (socket,)
+        if nsp.handlers.connect_steps():
+            socket.end = self._stand_in(socket)
+            nsp.everyone.add(socket)
+            self.dispatch.connect(socket, packet.data or {}, self._accept, self._refuse)
+        else:
+            nsp.everyone.add(socket)
+            self._accept(socket)
+
+    def _stand_in(self, socket: Socket) -> Connection:
+        """What a socket is served through while its `connect` handler runs: it holds everything
+        back for `_accept`.
+        """
+        connection = socket.connection
+        stand_in = Connection(
+            connection.sid, connection.transport, connection.wire, self.fanout.seq
+        )
+        stand_in.outbox = Held(
+            self.engine.limits.max_outbox, lambda: self.engine.close_soon(connection, SLOW_CONSUMER)
+        )
+        stand_in.sockets = (socket,)
+        return stand_in
+
+    def _accept(self, socket: Socket) -> None:
+        """The CONNECT answer and behind it, in the same write, all that was held back."""
+        if socket.state != CONNECTING:
+            return
+        connection, stand_in = socket.connection, socket.end
+        packets = [socketio.encode(socketio.CONNECT, socket.nsp.name, {"sid": socket.id})]
+        if stand_in is not connection:
+            self.fanout.catch_up(stand_in)
+            if isinstance(stand_in.outbox, Held):
+                packets += stand_in.outbox.packets
+            stand_in.outbox = CLOSED
+        self.fanout.send_all(connection, packets)
+        connection.mark = self.fanout.seq
+        socket.end = connection
+        socket.state = CONNECTED
+        for room in socket.all_rooms():
+            room.changed()
+
+    def _refuse(self, socket: Socket, error: ConnectError) -> None:
+        if socket.state == CONNECTING:
+            self._end(socket, SERVER_LEFT)
+            try:
+                packet = _refusal_packet(socket.nsp.name, error)
+            except (TypeError, ValueError, RecursionError):
+                packet = _refusal_packet(socket.nsp.name, ConnectError(error.message))
+            self.fanout.send(socket.connection, packet)
+
+    def disconnect(self, socket: Socket, close: bool) -> None:
+        """The server ends a socket, or its whole connection."""
+        connection = socket.connection
+        for each in connection.sockets if close else (socket,):
+            if each.state == CONNECTING:
+                self._refuse(each, ConnectError("disconnected"))
+            else:
+                self.fanout.send(connection, socketio.encode(socketio.DISCONNECT, each.nsp.name))
+                self._end(each, SERVER_LEFT)
+        if close:
+            self.engine.close(connection, SERVER_CLOSED)
+
+    def _end(self, socket: Socket, reason: str) -> None:
+        """The socket is gone: out of its rooms, its calls given up, its `disconnect`
+        handler run.
+        """
+        was, socket.state = socket.state, ENDED
+        connection, nsp = socket.connection, socket.nsp
+        if socket.end is not connection:
+            socket.end.outbox = CLOSED
+            socket.end = connection
+        connection.sockets = tuple([other for other in connection.sockets if other is not socket])
+        nsp.remove(socket)
+        calls, socket.calls = socket.calls, None
+        for call in (calls or {}).values():
+            call.forget(socket)
+        if was == CONNECTED:
+            self.dispatch.disconnect(socket, reason)
+        if not nsp.sockets and nsp.name not in self._static:
+            self.namespaces.pop(nsp.name, None)
+
+
+def _refusal_packet(namespace: str, error: ConnectError) -> EncodedPacket:
+    payload = (
+        {"message": error.message}
+        if error.data is None
+        else {"message": error.message, "data": error.data}
+    )
+    return socketio.encode(socketio.CONNECT_ERROR, namespace, payload)

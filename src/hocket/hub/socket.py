@@ -1,0 +1,187 @@
+"""The Socket: one client in one namespace. This is what handlers receive."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from hocket.hub.calls import Call
+from hocket.hub.connection import Connection
+from hocket.hub.handshake import Handshake
+from hocket.hub.room import Room
+from hocket.hub.target import Target, event_packet
+
+if TYPE_CHECKING:
+    from hocket.hub.namespace import Namespace
+
+CONNECTING: Final = 0
+CONNECTED: Final = 1
+ENDED: Final = 2
+
+
+class Socket:
+    """One client in one namespace.
+
+    Attributes:
+        id: this socket's id (str), also the name of a room that only it is in.
+        user: who the client is (str); empty until a handler or the server's identity rules set it.
+        recovered: whether this socket continues an earlier one with nothing lost (bool).
+
+    Source: Socket.IO server API, class Socket.
+    """
+
+    # `connection` is the client's; `end` is where packets for this socket go: the same, or a
+    # stand-in while `connect` runs.
+    __slots__ = (
+        "_auth",
+        "_data",
+        "calls",
+        "connection",
+        "end",
+        "id",
+        "joined",
+        "nsp",
+        "state",
+        "user",
+    )
+
+    def __init__(
+        self, id: str, nsp: Namespace, connection: Connection, auth: dict[str, Any] | None
+    ) -> None:
+        self.id = id
+        self.nsp = nsp
+        self.connection = connection
+        self.end = connection
+        self.joined: tuple[Room, ...] = ()
+        self.user = ""
+        self.calls: dict[int, Call] | None = None
+        self.state = CONNECTING
+        self._auth = auth or None
+        self._data: dict[str, Any] | None = None
+
+    @property
+    def recovered(self) -> bool:
+        return False
+
+    @property
+    def namespace(self) -> str:
+        """The namespace's name (str), such as `/`."""
+        return self.nsp.name
+
+    @property
+    def transport(self) -> str:
+        """How bytes reach the client now (str): `websocket` or `polling`."""
+        return self.connection.transport.name
+
+    @property
+    def connected(self) -> bool:
+        """Whether the client is connected to the namespace (bool)."""
+        return self.state == CONNECTED
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Whatever the application wants to remember of this client (dict)."""
+        if self._data is None:
+            self._data = {}
+        return self._data
+
+    @property
+    def handshake(self) -> Handshake:
+        """What the client came with; see Handshake."""
+        connection = self.connection
+        return Handshake(
+            connection.head, connection.address, connection.opened, connection.secure, self._auth
+        )
+
+    @property
+    def rooms(self) -> set[str]:
+        """The rooms it is in (set of str), its own id included. In a `disconnect` handler: those it
+        was in.
+        """
+        return {self.id, *self.room_names()}
+
+    def room_names(self) -> list[str]:
+        return [room.name for room in self.joined]
+
+    def all_rooms(self) -> tuple[Room, ...]:
+        """Its rooms and the namespace's `everyone`."""
+        return (self.nsp.everyone, *self.joined)
+
+    def emit(self, event: str, *args: Any) -> None:
+        """Send an event to this client.
+
+        Args:
+            event: the event's name.
+            args: anything msgspec encodes as JSON; `bytes`-like values travel as binary.
+
+        Raises: ValueError for a reserved name, TypeError for what cannot be encoded. A client that
+        has left gets nothing, silently.
+        """
+        packet = event_packet(self.nsp.name, event, args)
+        hub = self.nsp.hub
+        if hub.in_its_thread():
+            hub.fanout.send(self.end, packet)
+        else:
+            hub.in_loop(lambda: hub.fanout.send(self.end, packet))
+
+    async def call(self, event: str, *args: Any, timeout: float = 60.0) -> Any:
+        """Send an event and wait for the client's ack.
+
+        Args:
+            timeout: seconds.
+
+        Returns: the ack's argument; a tuple of several; None of none.
+        Raises: CallTimeout, Disconnected; RuntimeError in its own `connect` handler, before which
+        no ack can come.
+        """
+        if self.state == CONNECTING:
+            raise RuntimeError("a client cannot answer before its connect handler has returned")
+        call = Call(self.nsp, event, [self])
+        self.nsp.hub.fanout.send(self.end, event_packet(self.nsp.name, event, args, call.id))
+        return await call.one(timeout)
+
+    def join(self, *rooms: str) -> None:
+        """Enter rooms (str). It gets what is sent to them from now on, and nothing from before."""
+        if self.state != ENDED:
+            self.nsp.join(self, rooms)
+
+    def leave(self, *rooms: str) -> None:
+        """Leave rooms (str). It still gets what was sent to them before."""
+        if self.state != ENDED:
+            self.nsp.leave(self, rooms)
+
+    def disconnect(self, close: bool = False) -> None:
+        """End this socket; with `close` the whole connection, with all its namespaces. The client
+        does not reconnect by itself.
+        """
+        if self.state != ENDED:
+            self.nsp.hub.disconnect(self, close)
+
+    def to(self, *rooms: str) -> Target:
+        """Everyone in any of the rooms, but not this socket."""
+        return Target(self.nsp, rooms, (self.id,))
+
+    @property
+    def broadcast(self) -> Target:
+        """Everyone in the namespace, but not this socket."""
+        return Target(self.nsp, (), (self.id,))
+
+    @property
+    def volatile(self) -> Target:
+        """This socket; what is emitted through it may be dropped while the client cannot
+        take it.
+        """
+        return Target(self.nsp, (self.id,)).volatile
+
+    @property
+    def local(self) -> Target:
+        """As `broadcast`, on this instance only."""
+        return self.broadcast.local
+
+    def compress(self, on: bool) -> Target:
+        """This socket; `on` says whether frames may be compressed where the client
+        negotiated it.
+        """
+        return Target(self.nsp, (self.id,)).compress(on)
+
+    def __repr__(self) -> str:
+        return f"<Socket {self.id} in {self.nsp.name}>"

@@ -1,0 +1,134 @@
+"""A Target: whom an event goes to, and how."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hocket.hub.calls import Call
+from hocket.protocol import socketio
+from hocket.protocol.engineio import EncodedPacket
+
+if TYPE_CHECKING:
+    from hocket.hub.namespace import Namespace
+    from hocket.hub.socket import Socket
+
+
+def event_packet(
+    namespace: str,
+    event: str,
+    args: tuple[Any, ...],
+    ack_id: int | None = None,
+    volatile: bool = False,
+) -> EncodedPacket:
+    """An event as a packet. Raises ValueError for a reserved name, TypeError for what cannot be
+    encoded.
+    """
+    if event in socketio.RESERVED:
+        raise ValueError(f"{event!r} is reserved by Socket.IO and cannot be emitted")
+    return socketio.encode(socketio.EVENT, namespace, (event, *args), ack_id, volatile)
+
+
+class Target:
+    """Some sockets of a namespace: `app.to("room")`, `socket.broadcast`. Immutable: each method
+    gives a new one.
+
+    Source: Socket.IO server API, class BroadcastOperator.
+    """
+
+    __slots__ = ("_excluded", "_nsp", "_rooms", "_volatile")
+
+    def __init__(
+        self,
+        nsp: Namespace,
+        rooms: tuple[str, ...] = (),
+        excluded: tuple[str, ...] = (),
+        volatile: bool = False,
+    ) -> None:
+        self._nsp = nsp
+        self._rooms = rooms
+        self._excluded = excluded
+        self._volatile = volatile
+
+    def to(self, *rooms: str) -> Target:
+        """Whoever is in any of these rooms (str) too; each socket gets an event once."""
+        return Target(self._nsp, self._rooms + rooms, self._excluded, self._volatile)
+
+    def except_(self, *rooms: str) -> Target:
+        """But nobody who is in any of these rooms (str)."""
+        return Target(self._nsp, self._rooms, self._excluded + rooms, self._volatile)
+
+    @property
+    def volatile(self) -> Target:
+        """Events may be dropped for clients that cannot take them right now (a full buffer, no poll
+        waiting).
+        """
+        return Target(self._nsp, self._rooms, self._excluded, True)
+
+    @property
+    def local(self) -> Target:
+        """Only clients of this instance. One instance is all there is until a broker
+        joins several.
+        """
+        return self
+
+    def compress(self, on: bool) -> Target:
+        """Whether frames may be compressed where the client negotiated it (bool)."""
+        return self
+
+    def emit(self, event: str, *args: Any) -> None:
+        """Send an event. Encoded once; returns at once; may be called from any thread.
+
+        Args:
+            event: the event's name.
+            args: anything msgspec encodes as JSON; `bytes`-like values travel as binary.
+
+        Raises: ValueError for a reserved name, TypeError for what cannot be encoded, Overloaded
+        when too much waits to be sent.
+        """
+        self._nsp.hub.fanout.check_room()
+        packet = event_packet(self._nsp.name, event, args, None, self._volatile)
+        self._nsp.hub.in_loop(lambda: self._emit(packet))
+
+    def _emit(self, packet: EncodedPacket) -> None:
+        nsp, hub = self._nsp, self._nsp.hub
+        if self._rooms:
+            rooms, sockets = nsp.resolve(self._rooms)
+        else:
+            rooms, sockets = [nsp.everyone], []
+        excluded = frozenset(nsp.connections(self._excluded)) if self._excluded else frozenset()
+        hub.fanout.emit(rooms, [socket.end for socket in sockets], excluded, packet)
+
+    async def call(self, event: str, *args: Any, timeout: float = 60.0) -> list[Any]:
+        """Send an event and wait for everybody's ack; who leaves meanwhile is not waited for.
+
+        Args:
+            timeout: seconds.
+
+        Returns: a list with an entry per socket: the ack's argument, a tuple of several, None of
+        none.
+        Raises: CallTimeout, with those answers that came as `answers`; Overloaded.
+        """
+        self._nsp.hub.fanout.check_room()
+        call = Call(self._nsp, event, self._nsp.select(self._rooms, self._excluded))
+        self._emit(event_packet(self._nsp.name, event, args, call.id))
+        return await call.all(timeout)
+
+    async def sockets(self) -> list[Socket]:
+        """The sockets that an event would go to now."""
+        return self._nsp.select(self._rooms, self._excluded)
+
+    def join(self, *rooms: str) -> None:
+        """Put all of them into rooms (str)."""
+        self._nsp.hub.in_loop(lambda: self._each(lambda socket: socket.join(*rooms)))
+
+    def leave(self, *rooms: str) -> None:
+        """Take all of them out of rooms (str)."""
+        self._nsp.hub.in_loop(lambda: self._each(lambda socket: socket.leave(*rooms)))
+
+    def disconnect(self, close: bool = False) -> None:
+        """End all of them; with `close` their whole connections."""
+        self._nsp.hub.in_loop(lambda: self._each(lambda socket: socket.disconnect(close)))
+
+    def _each(self, act: Any) -> None:
+        for socket in self._nsp.select(self._rooms, self._excluded):
+            act(socket)

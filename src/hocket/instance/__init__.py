@@ -1,0 +1,1 @@
+"""A running Hocket: the composition root, which picks and joins the parts."""

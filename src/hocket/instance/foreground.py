@@ -1,0 +1,77 @@
+"""One worker in this process: `app.run()`, `hocket run`, `hocket serve`."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hocket import settings as settings_table
+from hocket.app import App
+from hocket.errors import UsageError
+from hocket.instance.listener import open_listener, url_of
+from hocket.instance.logs import set_up_logs
+from hocket.instance.worker import Worker
+from hocket.settings import Settings
+
+
+def run_app(app: App, flags: Mapping[str, Any]) -> None:
+    """Serve until SIGINT or SIGTERM; a UsageError ends the program with one line and status 2."""
+    try:
+        run(app, settings_table.load(app.given, flags))
+    except UsageError as error:
+        print(f"hocket: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def run(
+    app: App, settings: Settings, make_worker: Callable[[App, Settings], Worker] = Worker
+) -> None:
+    """Serve until SIGINT or SIGTERM. Raises UsageError."""
+    set_up_logs(settings)
+    listener = open_listener(settings)
+    new_loop = _loop_factory()
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(_serve(make_worker(app, settings), listener))
+
+
+async def _serve(worker: Worker, listener: Any) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, _stop_once, loop, number, stop)
+    await worker.start(listener)
+    settle_garbage()
+    print(f"Hocket serves {url_of(listener)}", flush=True)
+    await stop.wait()
+    await worker.stop()
+
+
+def _stop_once(loop: asyncio.AbstractEventLoop, number: int, stop: asyncio.Event) -> None:
+    """The first signal lets handlers end; a second one ends the process at once."""
+    stop.set()
+    loop.remove_signal_handler(number)
+
+
+def settle_garbage() -> None:
+    """What is there now stays: keep the collector from looking at it again, and from looking at
+    every client on each of its rounds.
+
+    A full collection takes 6-20 ms at 12,500 clients; with these thresholds it comes after 500,000
+    new objects that outlived two rounds.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 50, 1_000)
+
+
+def _loop_factory() -> Any:
+    """uvloop where it is; else asyncio's own loop."""
+    try:
+        import uvloop  # lazy: not on every platform
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,198 @@
+"""A Worker: one event loop, one reactor, one hub, for one app."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import os
+import socket as sockets
+import sys
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from hocket.app import App
+from hocket.errors import SHUTTING_DOWN
+from hocket.hub.engine import Engine, Limits, Loop
+from hocket.hub.hub import Hub
+from hocket.protocol.http1 import Request
+from hocket.settings import Settings
+from hocket.transport.gateway import Gateway
+from hocket.transport.http import HttpStream, HttpTransport
+from hocket.transport.linger import Linger
+from hocket.transport.origins import Origins
+from hocket.transport.reactor import Reactor, choose_write
+from hocket.transport.routes import RouteRunner
+
+log = logging.getLogger("hocket")
+
+SHUTDOWN: Final = 5.0  # seconds that running handlers have to end
+
+
+def new_id() -> str:
+    """A session or socket id that nobody can guess: 120 random bits in 20 characters."""
+    return urlsafe_b64encode(os.urandom(15)).decode("ascii")
+
+
+def limits_of(settings: Settings) -> Limits:
+    names = Limits.__dataclass_fields__
+    return Limits(**{name: getattr(settings, name) for name in names if hasattr(settings, name)})
+
+
+class Worker:
+    """Serves one app.
+
+    Args:
+        app: whose handlers run.
+        settings: as loaded.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self, app: App, settings: Settings, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.app = app
+        self.settings = settings
+        self._clock = clock
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._listeners: list[sockets.socket] = []
+
+    async def start(self, listener: sockets.socket) -> None:
+        """Build everything and let clients in. Must be called on the loop that it is to live in."""
+        self._asyncio = asyncio.get_running_loop()
+        self.reactor = Reactor(self._asyncio, self._clock)
+        self.loop = self._make_loop()
+        self.engine = Engine(limits_of(self.settings), self.loop)
+        self.hub = Hub(self.engine, self.app.static, self.app.dynamic, self.app.report)
+        self._make_transports()
+        self.app.hub = self.hub
+        await self.app.startup()
+        self._every(self.engine.heartbeats.tick, self.engine.tick)
+        self._every(self.http.tick_seconds, self.http.tick)
+        tune(listener, self.settings)
+        self.reactor.listen(listener, self.http.accepted)
+        self._listeners.append(listener)
+
+    def _make_loop(self) -> Loop:
+        return Loop(
+            clock=self._clock,
+            wall_clock=time.time,
+            defer=self._asyncio.call_soon,
+            defer_from_thread=self._asyncio.call_soon_threadsafe,
+            call_later=self._asyncio.call_later,
+            spawn=self._spawn,
+            new_task=new_task_maker(self._asyncio),
+            choose_write=choose_write,
+            pause=self.reactor.pause,
+            new_id=new_id,
+        )
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        task = self.loop.new_task(coroutine)
+        if not task.done():
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _make_transports(self) -> None:
+        settings = self.settings
+        self.linger = linger = Linger(self.loop, self.reactor)
+        self.http = HttpTransport(
+            self.loop,
+            self.reactor,
+            linger,
+            settings.max_payload,
+            settings.request_timeout,
+            settings.keep_alive,
+            settings.max_outbox,
+        )
+        gateway = Gateway(
+            self.engine,
+            self.reactor,
+            linger,
+            self.http,
+            Origins(settings.origins),
+            self.app.admit(),
+        )
+        routes = RouteRunner(self.loop, self.http, self.app.routes)
+        ours = {settings.path, settings.path.rstrip("/") + "/"}
+
+        def handle(stream: HttpStream, request: Request, body: bytes) -> None:
+            if request.path in ours:
+                gateway.request(stream, request, body)
+            else:
+                routes(stream, request, body)
+
+        def upgrade(stream: HttpStream, request: Request, rest: bytes) -> None:
+            if request.path in ours:
+                gateway.upgrade(stream, request, rest)
+            else:
+                handle(stream, request, b"")
+
+        self.http.handle, self.http.upgrade = handle, upgrade
+
+    def _every(self, seconds: float, act: Callable[[float], None]) -> None:
+        """Call `act(now)` again and again, on time even if one call was late."""
+
+        def again() -> None:
+            try:
+                act(self._clock())
+            except Exception:
+                log.exception("internal error in a timer")
+            self._timers[index] = self._asyncio.call_later(seconds, again)
+
+        index = len(self._timers)
+        self._timers.append(self._asyncio.call_later(seconds, again))
+
+    async def _end_tasks(self) -> None:
+        """Give what runs a moment to end by itself; then cancel it."""
+        running = {*self._tasks, *self.hub.dispatch.tasks}
+        if running:
+            _, running = await asyncio.wait(running, timeout=SHUTDOWN)
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running, timeout=SHUTDOWN)
+
+    async def stop(self) -> None:
+        """Let nobody in, say goodbye to everybody, wait for running handlers, undo `start`."""
+        for listener in self._listeners:
+            self.reactor.stop_listening(listener)
+            listener.close()
+        for timer in self._timers:
+            timer.cancel()
+        for connection in tuple(self.engine.connections.values()):
+            self.engine.close(connection, SHUTTING_DOWN)
+        await asyncio.sleep(0)
+        await self._end_tasks()
+        await self.app.shutdown()
+        self.app.hub = None
+        self.reactor.close_all()
+
+
+def new_task_maker(
+    loop: asyncio.AbstractEventLoop,
+) -> Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]:
+    """Eager tasks where Python has them, from 3.12: the first step runs at once, for next
+    to nothing.
+    """
+    if sys.version_info >= (3, 12):
+        return functools.partial(asyncio.Task, loop=loop, eager_start=True)
+    return functools.partial(asyncio.Task, loop=loop)
+
+
+def tune(listener: sockets.socket, settings: Settings) -> None:
+    """Socket options, once, on the listening socket: accepted sockets inherit them on Linux, which
+    saves three system calls each.
+
+    No Nagle delay for small frames; what the kernel buffers for a client that does not read is
+    bounded as the outbox is; a client whose network is gone is given up when its heartbeat would
+    be.
+    """
+    listener.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
+    listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, settings.max_outbox // 2)
+    if hasattr(sockets, "TCP_USER_TIMEOUT"):
+        timeout = settings.ping_interval + settings.ping_timeout
+        listener.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_USER_TIMEOUT, round(timeout * 1000))

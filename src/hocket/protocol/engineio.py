@@ -1,0 +1,160 @@
+"""Engine.IO, protocol 4: packets, their wire forms, and the life of a session.
+
+A packet is one type character and data; a message may be binary instead, and then has no type
+character on WebSocket and a `b` and base64 in a polling payload, where packets are joined by the
+record separator 0x1E.
+
+    type      sent by   meaning
+    0 open    server    the handshake, JSON
+    1 close   both      the session ends
+    2 ping    server    a heartbeat; as `2probe` from a client: "does WebSocket get through?"
+    3 pong    client    the answer; `3probe` from the server: "it does"
+    4 message both      data
+    5 upgrade client    "from now on over WebSocket"
+    6 noop    server    ends a poll that has nothing to say
+
+The life of a session, by transport (source: the Engine.IO protocol page, "Upgrade"):
+
+    polling --2probe on a new WebSocket--> probing --5--> websocket
+    probing --anything else--> polling (the WebSocket closes)
+    any     --1, timeout, bad packet--> closed
+
+`CLIENT_MAY_SEND` is that table as data.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from msgspec import json
+
+from hocket.errors import PacketError
+from hocket.protocol.websocket import BINARY, TEXT, frame
+
+OPEN: Final = 0x30
+CLOSE: Final = 0x31
+PING: Final = 0x32
+PONG: Final = 0x33
+MESSAGE: Final = 0x34
+UPGRADE: Final = 0x35
+NOOP: Final = 0x36
+
+SEPARATOR: Final = b"\x1e"
+
+# What a client may send in which state: everything else is a bad packet and ends the session (or,
+# while probing, the probe).
+CLIENT_MAY_SEND: Final[dict[str, frozenset[bytes]]] = {
+    "polling": frozenset({b"1", b"3", b"4"}),
+    "probing": frozenset({b"2probe", b"5"}),
+    "websocket": frozenset({b"1", b"3", b"4"}),
+}
+
+# Wire forms: how the same packet looks to different clients. A packet is encoded once for each form
+# in use.
+WEBSOCKET: Final = 0
+POLLING: Final = 1
+
+
+class EncodedPacket:
+    """One or several Engine.IO packets that travel together: text, then its binary attachments.
+
+    Args:
+        text: the text packet with its type character.
+        attachments: binary messages that follow it.
+        volatile: it may be dropped for a client that cannot take it right now.
+    """
+
+    __slots__ = ("_forms", "attachments", "text", "volatile")
+
+    def __init__(
+        self, text: bytes, attachments: Sequence[bytes] = (), volatile: bool = False
+    ) -> None:
+        self.text = text
+        self.attachments = attachments
+        self.volatile = volatile
+        self._forms: list[bytes | None] = [None] * len(FORMS)
+
+    def form(self, wire: int) -> bytes:
+        """The bytes for one wire form, made on first use."""
+        made = self._forms[wire]
+        if made is None:
+            made = self._forms[wire] = FORMS[wire](self.text, self.attachments)
+        return made
+
+
+def websocket_form(text: bytes, attachments: Sequence[bytes]) -> bytes:
+    """Each packet as a frame, one after the other."""
+    head = frame(TEXT, text)
+    return head + b"".join([frame(BINARY, data) for data in attachments]) if attachments else head
+
+
+def polling_form(text: bytes, attachments: Sequence[bytes]) -> bytes:
+    """A payload, or the part of one: packets joined by 0x1E, binary as base64."""
+    return SEPARATOR.join((text, *(b"b" + b2a_base64(data, newline=False) for data in attachments)))
+
+
+FORMS: Final[tuple[Callable[[bytes, Sequence[bytes]], bytes], ...]] = (websocket_form, polling_form)
+
+CLOSE_PACKET: Final = EncodedPacket(b"1")
+PING_PACKET: Final = EncodedPacket(b"2")
+NOOP_PACKET: Final = EncodedPacket(b"6")
+
+
+def handshake(
+    sid: str, upgrades: list[str], ping_interval: float, ping_timeout: float, max_payload: int
+) -> bytes:
+    """The open packet. Times are in seconds here and in milliseconds on the wire."""
+    return b"0" + json.encode(
+        {
+            "sid": sid,
+            "upgrades": upgrades,
+            "pingInterval": round(ping_interval * 1000),
+            "pingTimeout": round(ping_timeout * 1000),
+            "maxPayload": max_payload,
+        }
+    )
+
+
+def check_text(packet: bytes, state: str) -> int:
+    """The type of a text packet that a client may send in `state`; raises PacketError for any
+    other.
+    """
+    allowed = CLIENT_MAY_SEND[state]
+    if packet[:1] not in allowed and packet not in allowed:
+        raise PacketError(f"a client may not send {packet[:8]!r} while {state}")
+    return packet[0]
+
+
+def split_payload(body: bytes, max_packets: int) -> list[tuple[bool, bytes]]:
+    """A polling payload as pairs (binary, packet); raises PacketError.
+
+    Args:
+        body: UTF-8 text, packets joined by 0x1E.
+        max_packets: how many may stand in it.
+    """
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        raise PacketError("the payload is not UTF-8") from None
+    if body.count(SEPARATOR) >= max_packets:
+        raise PacketError(f"the payload has over {max_packets} packets")
+    return [
+        (True, _base64(packet[1:])) if packet[:1] == b"b" else (False, packet)
+        for packet in body.split(SEPARATOR)
+    ]
+
+
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
+
+
+def _base64(text: bytes) -> bytes:
+    try:
+        if _BASE64.fullmatch(text):
+            return a2b_base64(text)
+    except Base64Error:
+        pass
+    raise PacketError("a binary packet is not base64")

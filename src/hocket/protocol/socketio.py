@@ -1,0 +1,237 @@
+"""Socket.IO, protocol 5: packets inside Engine.IO messages.
+
+    <type>[<attachments>-][<namespace>,][<ack id>][<JSON>]          42["chat",1]
+    431-/admin,7[{"_placeholder":true,"num":0}]
+
+    type             payload that a client may send                    needs a connected socket
+    0 CONNECT        nothing, or an object (auth)                      no: it makes one
+    1 DISCONNECT     nothing                                           yes
+    2 EVENT          [name, *arguments], optional ack id               yes
+    3 ACK            [*arguments], with an ack id                      yes
+    4 CONNECT_ERROR  never                                             -
+    5 BINARY_EVENT   as 2, then so many binary messages                yes
+    6 BINARY_ACK     as 3, likewise                                    yes
+
+Anything else is a PacketError. `Assembler` collects a packet and its attachments; between the two
+nothing else may come.
+"""
+
+from __future__ import annotations
+
+import json as stdlib_json
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from hocket.errors import PacketError
+from hocket.protocol.engineio import EncodedPacket
+
+CONNECT: Final = 0
+DISCONNECT: Final = 1
+EVENT: Final = 2
+ACK: Final = 3
+CONNECT_ERROR: Final = 4
+BINARY_EVENT: Final = 5
+BINARY_ACK: Final = 6
+
+# Names that the client libraries use for their own events (socket.io-parser has the same list).
+RESERVED: Final = frozenset(
+    {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
+)
+MAX_ATTACHMENTS: Final = 10  # the limit of Socket.IO's own parser
+
+_HEADS: Final = [b"4%d" % kind for kind in range(BINARY_ACK + 1)]
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+_BYTES_LIKE: Final = (bytes, bytearray, memoryview)
+_PACKET = re.compile(rb"4([0-6])(?:(\d{1,10})-)?(?:(/[^,]*)(?:,|$))?(\d{1,15})?(.*)", re.DOTALL)
+_encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
+_decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
+
+
+class Packet:
+    """A decoded packet. `data` is a dict or None for CONNECT, a list for events and acks; `id` is
+    the ack id or None.
+    """
+
+    __slots__ = ("attachments", "data", "id", "namespace", "type")
+
+    def __init__(
+        self, type: int, namespace: str, id: int | None, data: Any, attachments: int = 0
+    ) -> None:
+        self.type = type
+        self.namespace = namespace
+        self.id = id
+        self.data = data
+        self.attachments = attachments
+
+
+def is_event(data: Any) -> bool:
+    """Whether `data` is a list that begins with a name a client may use."""
+    return (
+        isinstance(data, list)
+        and bool(data)
+        and isinstance(data[0], str)
+        and data[0] not in RESERVED
+    )
+
+
+def _is_ack(data: Any) -> bool:
+    return isinstance(data, list)
+
+
+_VALID: Final[dict[int, Callable[[Any], bool]]] = {
+    CONNECT: lambda data: data is None or isinstance(data, dict),
+    DISCONNECT: lambda data: data is None,
+    EVENT: is_event,
+    ACK: _is_ack,
+    CONNECT_ERROR: lambda data: False,
+    BINARY_EVENT: is_event,
+    BINARY_ACK: _is_ack,
+}
+
+
+def decode_json(text: bytes) -> Any:
+    """JSON to Python values; raises PacketError."""
+    try:
+        return _decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _decode_halved(text)
+
+
+def _decode_halved(text: bytes) -> Any:
+    r"""JSON with half a surrogate pair (`"\ud83d"`, an emoji that JavaScript's `slice` cut in two)
+    gets U+FFFD there; the rest is refused."""
+    try:
+        if b"\\u" not in text:
+            raise ValueError("not JSON")
+        loose = stdlib_json.dumps(
+            stdlib_json.loads(text, parse_constant=_no_constant), ensure_ascii=False
+        )
+        return _decode(
+            loose.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+        )
+    except (ValueError, msgspec.DecodeError, RecursionError) as error:
+        raise PacketError(f"bad JSON: {error}"[:200]) from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def decode(text: bytes) -> Packet:
+    """A text message (with Engine.IO's `4`) to a packet; raises PacketError."""
+    if text.startswith(b"42["):  # the usual packet, without asking the expression: 0.8 us less
+        data = decode_json(text[2:])
+        if not is_event(data):
+            raise PacketError("the payload does not fit an event")
+        return Packet(EVENT, "/", None, data)
+    match = _PACKET.fullmatch(text)
+    if match is None:
+        raise PacketError(f"not a Socket.IO packet: {text[:20]!r}")
+    kind, count, namespace, ack_id, payload = match.groups()
+    type = int(kind)
+    if (count is not None) != (type >= BINARY_EVENT):
+        raise PacketError("attachments do not fit the packet type")
+    attachments = int(count or 0)
+    if attachments > MAX_ATTACHMENTS:
+        raise PacketError(f"over {MAX_ATTACHMENTS} attachments")
+    data = decode_json(payload) if payload else None
+    if not _VALID[type](data) or (type in (ACK, BINARY_ACK) and ack_id is None):
+        raise PacketError(f"the payload does not fit packet type {type}")
+    name = "/" if namespace is None else namespace.decode()
+    return Packet(type, name, None if ack_id is None else int(ack_id), data, attachments)
+
+
+class Assembler:
+    """Text and binary messages of one connection to whole packets. It exists only while attachments
+    are awaited.
+    """
+
+    __slots__ = ("_buffers", "_packet")
+
+    def __init__(self, packet: Packet) -> None:
+        self._packet = packet
+        self._buffers: list[bytes] = []
+
+    def add(self, data: bytes) -> Packet | None:
+        """The next attachment; the packet once it is whole. Raises PacketError for a placeholder
+        without its attachment.
+        """
+        self._buffers.append(data)
+        if len(self._buffers) < self._packet.attachments:
+            return None
+        self._packet.data = restore(self._packet.data, self._buffers)
+        return self._packet
+
+
+def restore(value: Any, buffers: list[bytes]) -> Any:
+    """`value` with each placeholder replaced by its attachment."""
+    if isinstance(value, list):
+        return [restore(item, buffers) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("_placeholder") is not True:
+        return {key: restore(item, buffers) for key, item in value.items()}
+    number = value.get("num")
+    if type(number) is not int or not 0 <= number < len(buffers):
+        raise PacketError("a placeholder names no attachment")
+    return buffers[number]
+
+
+def encode(
+    type: int, namespace: str, data: Any = None, id: int | None = None, volatile: bool = False
+) -> EncodedPacket:
+    """A packet for the wire. `bytes`-like values anywhere in `data` become attachments.
+
+    Args:
+        type: CONNECT, DISCONNECT, EVENT, ACK or CONNECT_ERROR (binary types follow from the data).
+        namespace: its name, with the slash.
+        data: anything msgspec encodes as JSON; None: no payload.
+        id: the ack id.
+        volatile: as in EncodedPacket.
+
+    Raises: TypeError, ValueError for what JSON cannot hold.
+    """
+    buffers: list[bytes] = []
+    if _may_hold_bytes(data):
+        builtins = msgspec.to_builtins(data, builtin_types=_BYTES_LIKE, str_keys=True)
+        data = extract(builtins, buffers)
+    head = b"4%d%d-" % (type + BINARY_EVENT - EVENT, len(buffers)) if buffers else _HEADS[type]
+    if namespace != "/":
+        head += namespace.encode() + b","
+    if id is not None:
+        head += b"%d" % id
+    return EncodedPacket(head if data is None else head + _encode(data), buffers, volatile)
+
+
+def _may_hold_bytes(value: Any) -> bool:
+    """False only for what surely has no bytes in it: 0.3 us for a small dict, where to_builtins and
+    `extract` take 3.
+    """
+    kind = type(value)
+    if kind in _PLAIN:
+        return False
+    if kind is dict:
+        value = value.values()
+    elif kind is not list and kind is not tuple:
+        return True
+    for item in value:  # noqa: SIM110 - any() with a generator costs twice as much here
+        if type(item) not in _PLAIN and _may_hold_bytes(item):
+            return True
+    return False
+
+
+def extract(value: Any, buffers: list[bytes]) -> Any:
+    """`value` (of builtin types) with its bytes moved to `buffers` and placeholders in their
+    places.
+    """
+    if isinstance(value, bytes | bytearray | memoryview):
+        buffers.append(bytes(value))
+        return {"_placeholder": True, "num": len(buffers) - 1}
+    if isinstance(value, dict):
+        return {key: extract(item, buffers) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [extract(item, buffers) for item in value]
+    return value

@@ -1,0 +1,1 @@
+"""The ready-made server: chat with a page, health checks."""

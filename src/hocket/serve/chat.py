@@ -1,0 +1,189 @@
+"""`hocket serve`: the chat, as events.
+
+    client sends                answered with                      members of the room get
+    join {room}                 {members, history}                 members {room, joined, count}
+    leave {room}                {}                                 members {room, left, count}
+    message {room, text}        {id}                               message {id, room, user, text,
+    timestamp}
+    typing {room}               -                                  typing {room, user}, volatile,
+    not to the sender
+
+What is refused is answered with {error}. After connecting, a client gets `welcome {user, rooms,
+guests}`.
+"""
+
+from __future__ import annotations
+
+import time
+from http.cookies import CookieError, SimpleCookie
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+
+from hocket.app import App
+from hocket.chat.rooms import ChatRooms
+from hocket.errors import ConnectError
+from hocket.hub.socket import Socket
+from hocket.identity.tokens import read_token
+from hocket.instance.worker import new_id
+
+MAX_ROOMS_EACH: Final = 50  # rooms that one client may be in
+WELCOME_ROOMS: Final = 20  # rooms that a newcomer is told of
+COOKIE: Final = "hocket_token"
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
+RoomName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
+
+
+class InRoom(msgspec.Struct):
+    """What `join`, `leave` and `typing` carry."""
+
+    room: RoomName
+
+
+class Said(msgspec.Struct):
+    """What `message` carries."""
+
+    room: RoomName
+    text: Text
+
+
+class Refusal(Exception):
+    """The client is told why not."""
+
+
+T = TypeVar("T")
+
+
+def read(data: Any, kind: type[T]) -> T:
+    """What a client sent, checked; raises Refusal."""
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        raise Refusal(str(error)) from None
+
+
+def chat_room(name: str) -> str:
+    """The Socket.IO room of a chat room: prefixed, so that no chat room can be named like
+    a socket.
+    """
+    return f"chat:{name}"
+
+
+class Chat:
+    """The chat on an app.
+
+    Args:
+        app: where its events are registered.
+        secret: the key of the tokens that clients must show; empty: guests choose a name.
+    """
+
+    def __init__(self, app: App, secret: str) -> None:
+        self._app = app
+        self._secret = secret
+        self.rooms = ChatRooms(time.time, new_id)
+        app.on("connect")(self.connect)
+        app.on("disconnect")(self.disconnect)
+        app.on("join")(self._answering(self.join))
+        app.on("leave")(self._answering(self.leave))
+        app.on("message")(self._answering(self.message))
+        app.on("typing")(self._answering(self.typing))
+
+    def _answering(self, act: Any) -> Any:
+        def handler(socket: Socket, data: Any = None) -> dict[str, Any] | None:
+            try:
+                return act(socket, data)  # type: ignore[no-any-return]
+            except Refusal as refusal:
+                return {"error": str(refusal)}
+
+        handler.__qualname__ = act.__qualname__
+        return handler
+
+    def connect(self, socket: Socket, auth: dict[str, Any]) -> None:
+        socket.user = self._named(socket, auth) if self._secret else self._guest(auth)
+        socket.emit(
+            "welcome",
+            {
+                "user": socket.user,
+                "rooms": self.rooms.occupied(WELCOME_ROOMS),
+                "guests": not self._secret,
+            },
+        )
+
+    def _named(self, socket: Socket, auth: dict[str, Any]) -> str:
+        token = auth.get("token") or _bearer(socket) or _cookie(socket)
+        if not isinstance(token, str) or not token:
+            raise ConnectError("a token is needed", {"code": "token-required"})
+        user = read_token(self._secret, token)
+        if user is None:
+            raise ConnectError("the token is not valid", {"code": "token-required"})
+        return user
+
+    def _guest(self, auth: dict[str, Any]) -> str:
+        name = auth.get("name")
+        name = (
+            "".join(char for char in name if char.isprintable()).strip()[:32]
+            if isinstance(name, str)
+            else ""
+        )
+        return name or f"guest-{new_id()[:4].lower()}"
+
+    def disconnect(self, socket: Socket, reason: str) -> None:
+        for room in sorted(socket.rooms - {socket.id}):
+            self._depart(socket, room.removeprefix("chat:"))
+
+    def join(self, socket: Socket, data: Any) -> dict[str, Any]:
+        room = read(data, InRoom).room
+        if chat_room(room) not in socket.rooms:
+            if len(socket.rooms) > MAX_ROOMS_EACH:
+                raise Refusal(f"you are in {MAX_ROOMS_EACH} rooms; leave one first")
+            socket.join(chat_room(room))
+            new, _ = self.rooms.enter(room, socket.user)
+            if new:
+                self._announce(room, "joined", socket.user)
+        return self.rooms.summary(room)
+
+    def leave(self, socket: Socket, data: Any) -> dict[str, Any]:
+        room = self._own_room(socket, read(data, InRoom).room)
+        socket.leave(chat_room(room))
+        self._depart(socket, room)
+        return {}
+
+    def message(self, socket: Socket, data: Any) -> dict[str, Any]:
+        said = read(data, Said)
+        room = self._own_room(socket, said.room)
+        message = self.rooms.say(room, socket.user, said.text)
+        self._app.to(chat_room(room)).emit("message", message)
+        return {"id": message.id}
+
+    def typing(self, socket: Socket, data: Any) -> None:
+        room = self._own_room(socket, read(data, InRoom).room)
+        socket.to(chat_room(room)).volatile.emit("typing", {"room": room, "user": socket.user})
+
+    def _own_room(self, socket: Socket, room: str) -> str:
+        if chat_room(room) not in socket.rooms:
+            raise Refusal("join the room first")
+        return room
+
+    def _depart(self, socket: Socket, room: str) -> None:
+        if self.rooms.leave(room, socket.user):
+            self._announce(room, "left", socket.user)
+
+    def _announce(self, room: str, what: str, user: str) -> None:
+        count = len(self.rooms.members(room))
+        self._app.to(chat_room(room)).emit("members", {"room": room, what: user, "count": count})
+
+
+def _bearer(socket: Socket) -> str:
+    scheme, _, token = socket.handshake.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _cookie(socket: Socket) -> str:
+    """Only pages of allowed origins get this far, so a cookie cannot be used by a foreign page."""
+    try:
+        morsel = SimpleCookie(socket.handshake.headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return ""
+    return morsel.value if morsel else ""

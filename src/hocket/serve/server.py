@@ -1,0 +1,47 @@
+"""The ready-made server, put together."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from hocket.app import App
+from hocket.errors import UsageError
+from hocket.identity.tokens import check_secret
+from hocket.serve.chat import Chat
+from hocket.serve.pages import add_health, add_pages
+from hocket.settings import Settings
+
+
+def make_app(settings: Settings) -> App:
+    """The app that `hocket serve` runs. Raises UsageError rather than to serve strangers without
+    tokens.
+    """
+    check_exposure(settings)
+    app = App()
+    Chat(app, settings.secret)
+    add_pages(app)
+    add_health(app, lambda: app.hub is not None)
+    return app
+
+
+def check_exposure(settings: Settings) -> None:
+    """On this machine alone, guests may name themselves. Where others can connect, they must show
+    who they are.
+    """
+    if settings.secret:
+        check_secret(settings.secret)
+    elif not is_loopback(settings.host):
+        raise UsageError(
+            f"{settings.host} can be reached from other machines, where anybody could be anybody: "
+            "set HOCKET_SECRET to 32 or more random bytes (`openssl rand -hex 32`) "
+            "and give users tokens (`hocket token --user ada`), or listen on 127.0.0.1"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,235 @@
+"""The one table of settings. Keyword arguments of App, `HOCKET_*` variables, `hocket.toml`, command
+line flags, `--help` and the reference page (docs/reference/settings.md) all come from it. Nothing
+else reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from hocket.errors import UsageError
+
+FILE = "hocket.toml"
+
+
+def _number(kind: type, least: float, most: float) -> Callable[[Any], Any]:
+    def parse(value: Any) -> Any:
+        number = kind(value)
+        if not least <= number <= most:
+            raise ValueError(f"from {least:g} to {most:g}")
+        return number
+
+    return parse
+
+
+def _flag(value: Any) -> bool:
+    text = str(value).lower()
+    if text not in ("1", "true", "yes", "on", "0", "false", "no", "off"):
+        raise ValueError("yes or no")
+    return text in ("1", "true", "yes", "on")
+
+
+def _path(value: Any) -> str:
+    text = str(value)
+    if not text.startswith("/") or "?" in text:
+        raise ValueError("a path that begins with a slash")
+    return text.rstrip("/") or "/"
+
+
+def _origins(value: Any) -> tuple[str, ...] | str | None:
+    if value is None or value == "*":
+        return value  # type: ignore[no-any-return]
+    items = value.split(",") if isinstance(value, str) else list(value)
+    for item in items:
+        if not str(item).strip().startswith(("http://", "https://")):
+            raise ValueError('"*" or origins such as https://example.com, separated by commas')
+    return tuple(str(item).strip() for item in items)
+
+
+def setting(
+    default: Any, parse: Callable[[Any], Any], help: str, unit: str = "", secret: bool = False
+) -> Any:
+    """One row of the table."""
+    return field(
+        default=default, metadata={"parse": parse, "help": help, "unit": unit, "secret": secret}
+    )
+
+
+_seconds = _number(float, 0.01, 86_400)
+_bytes = _number(int, 1_000, 1 << 30)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting. Each attribute is a row; see `rows`."""
+
+    host: str = setting(
+        "127.0.0.1", str, "address to listen on; 0.0.0.0 is every IPv4 address, :: every address"
+    )
+    port: int = setting(8080, _number(int, 0, 65_535), "port to listen on; 0 picks a free one")
+    path: str = setting("/socket.io", _path, "path that Socket.IO clients use")
+    origins: tuple[str, ...] | str | None = setting(
+        None,
+        _origins,
+        'web origins that may connect besides the server\'s own, separated by commas; "*" is any',
+    )
+    ping_interval: float = setting(25.0, _seconds, "time between two heartbeats", "seconds")
+    ping_timeout: float = setting(
+        20.0, _seconds, "time in which a heartbeat must be answered", "seconds"
+    )
+    connect_timeout: float = setting(
+        45.0, _seconds, "time in which a client must have joined a namespace", "seconds"
+    )
+    max_payload: int = setting(1_000_000, _bytes, "longest message or request body", "bytes")
+    max_outbox: int = setting(
+        1_048_576, _bytes, "what may wait for one slow client before it is disconnected", "bytes"
+    )
+    max_pending: int = setting(
+        67_108_864, _bytes, "what may wait in broadcasts before `emit` raises Overloaded", "bytes"
+    )
+    max_handlers: int = setting(
+        64, _number(int, 1, 100_000), "handlers of one client that may run at a time"
+    )
+    max_namespaces: int = setting(
+        64, _number(int, 1, 10_000), "namespaces that one client may join"
+    )
+    request_timeout: float = setting(
+        30.0, _seconds, "time in which an HTTP request must have come whole", "seconds"
+    )
+    keep_alive: float = setting(
+        75.0, _seconds, "time that an HTTP connection may rest between requests", "seconds"
+    )
+    keep_headers: bool = setting(
+        True, _flag, "keep each client's request headers for `handshake.headers`"
+    )
+    secret: str = setting(
+        "",
+        str,
+        "key that signs tokens; needed to listen on more than this machine with `hocket serve`",
+        secret=True,
+    )
+    log_format: str = setting("text", str, "log lines for people (text) or for machines (json)")
+    log_level: str = setting(
+        "info", str, "least important log lines that are shown: debug, info, warning, error"
+    )
+
+
+@dataclass(frozen=True)
+class Row:
+    """A setting, as people see it."""
+
+    name: str
+    default: Any
+    parse: Callable[[Any], Any]
+    help: str
+    unit: str
+    secret: bool
+
+    @property
+    def variable(self) -> str:
+        return f"HOCKET_{self.name.upper()}"
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+
+def rows() -> list[Row]:
+    """The table."""
+    return [Row(each.name, each.default, **each.metadata) for each in fields(Settings)]
+
+
+# Names that DESIGN reserves and that do nothing yet: refused, never ignored. A value in the tuple
+# means "as if not given".
+PLANNED: dict[str, tuple[Any, ...]] = {
+    "recovery": (None,),
+    "workers": (None, 1, "1"),
+    "data": (None,),
+    "compression": (None, False),
+}
+
+
+def refuse_planned(given: Mapping[str, Any]) -> None:
+    """Raises UsageError for the first setting that does not work yet."""
+    for name, harmless in PLANNED.items():
+        if name in given and given[name] not in harmless:
+            raise UsageError(
+                f"{name}={given[name]!r} is not available in this version of Hocket; leave it out"
+            )
+
+
+def parse_value(row: Row, value: Any, source: str) -> Any:
+    try:
+        return row.parse(value)
+    except (ValueError, TypeError) as error:
+        wanted = (
+            f"{error}"
+            if not str(error).startswith(("invalid literal", "could not convert"))
+            else "a number"
+        )
+        raise UsageError(
+            f"{source}: {value!r} is not possible, it takes {wanted} {row.unit}".rstrip()
+        ) from None
+
+
+def load(
+    explicit: Mapping[str, Any],
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    file: Path | None = Path(FILE),
+) -> Settings:
+    """All sources to Settings. Flags win over the environment, that over the file, that over what
+    the program says (`explicit`).
+
+    Args:
+        environ: the environment; None: the process's.
+        file: None: no file.
+
+    Raises: UsageError for an unknown name or an impossible value.
+    """
+    environ = os.environ if environ is None else environ
+    refuse_planned(
+        {
+            **explicit,
+            **{
+                name: environ[f"HOCKET_{name.upper()}"]
+                for name in PLANNED
+                if f"HOCKET_{name.upper()}" in environ
+            },
+        }
+    )
+    table = {row.name: row for row in rows()}
+    if unknown := sorted(set(explicit) - set(table) - set(PLANNED)):
+        raise UsageError(f"no setting is called {unknown[0]!r}; there are: {', '.join(table)}")
+    from_file = _read_file(file, table) if file is not None else {}
+    values: dict[str, Any] = {}
+    for row in table.values():
+        if flags and flags.get(row.name) is not None:
+            values[row.name] = parse_value(row, flags[row.name], row.flag)
+        elif row.variable in environ:
+            values[row.name] = parse_value(row, environ[row.variable], row.variable)
+        elif row.name in from_file:
+            values[row.name] = parse_value(row, from_file[row.name], f"{file}: {row.name}")
+        elif row.name in explicit:
+            values[row.name] = parse_value(row, explicit[row.name], row.name)
+    return Settings(**values)
+
+
+def _read_file(file: Path, table: Mapping[str, Row]) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(file.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file}: {error}") from None
+    refuse_planned(content)
+    if unknown := sorted(set(content) - set(table) - set(PLANNED)):
+        raise UsageError(
+            f"{file}: no setting is called {unknown[0]!r}; there are: {', '.join(table)}"
+        )
+    return content

@@ -1,0 +1,246 @@
+"""The front door of the Socket.IO path: which request opens, serves or upgrades which session, and
+which is turned away.
+
+Refusals have the JSON body of Engine.IO's server, `{"code": ..., "message": ...}`, which clients
+show to their developers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+import msgspec
+
+from hocket.errors import HTTPError
+from hocket.hub.connection import Connection
+from hocket.hub.engine import Engine
+from hocket.hub.handshake import Handshake
+from hocket.protocol.engineio import WEBSOCKET
+from hocket.protocol.http1 import Request, response
+from hocket.transport.http import HttpStream, HttpTransport, error_response
+from hocket.transport.linger import Linger
+from hocket.transport.origins import Origins
+from hocket.transport.polling import PollingTransport
+from hocket.transport.reactor import Reactor, write_small
+from hocket.transport.upgrade import UpgradeTransport
+from hocket.transport.websocket import WebSocketTransport, switch_response
+
+# Engine.IO's error codes and texts.
+UNKNOWN_TRANSPORT: Final = (0, "Transport unknown")
+UNKNOWN_SID: Final = (1, "Session ID unknown")
+BAD_METHOD: Final = (2, "Bad handshake method")
+BAD_REQUEST: Final = (3, "Bad request")
+FORBIDDEN: Final = (4, "Forbidden")
+BAD_VERSION: Final = (5, "Unsupported protocol version")
+
+_JSON = (b"content-type", b"application/json")
+
+Admit = Callable[[Handshake], Awaitable[str | None] | str | None]
+
+
+class Refused(Exception):
+    """This request gets an Engine.IO error."""
+
+    def __init__(self, error: tuple[int, str], status: int = 400) -> None:
+        super().__init__(error[1])
+        self.status = status
+        self.body = msgspec.json.encode({"code": error[0], "message": error[1]})
+
+
+class Gateway:
+    """Serves the requests on the Socket.IO path.
+
+    Args:
+        engine, reactor, linger, http: the worker's.
+        origins: which pages may come.
+        admit: asked before a session opens; None, or the reason of the refusal; possibly awaitable.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        reactor: Reactor,
+        linger: Linger,
+        http: HttpTransport,
+        origins: Origins,
+        admit: Admit | None,
+    ) -> None:
+        self._engine = engine
+        self._reactor = reactor
+        self._http = http
+        self._linger = linger
+        self._origins = origins
+        self._admit = admit
+        self.websocket = WebSocketTransport(engine, reactor, linger)
+        self.polling = PollingTransport(engine, reactor, http.answer)
+        self._upgrades = UpgradeTransport(engine, reactor, linger, self.websocket)
+
+    # Plain requests
+
+    def request(self, stream: HttpStream, request: Request, body: bytes) -> None:
+        """GET, POST and OPTIONS: polling."""
+        if request.method == "OPTIONS":
+            self._http.answer(
+                stream,
+                response(204, self._origins.preflight(request), close=not request.keep_alive),
+            )
+            return
+        headers = self._origins.headers(request)
+        if not request.keep_alive:
+            headers.append((b"connection", b"close"))
+        try:
+            self._serve(stream, request, body, headers)
+        except Refused as refused:
+            self._http.answer(
+                stream,
+                response(
+                    refused.status,
+                    [_JSON, *headers],
+                    refused.body,
+                    head_only=request.method == "HEAD",
+                ),
+            )
+
+    def _serve(
+        self, stream: HttpStream, request: Request, body: bytes, headers: list[tuple[bytes, bytes]]
+    ) -> None:
+        params = self._check(request, "polling")
+        sid = params.get("sid")
+        if not sid:
+            if request.method != "GET":
+                raise Refused(BAD_METHOD)
+            self._check_version(params)
+            self._enter(stream, request, lambda: self.polling.open(stream, request, headers))
+            return
+        connection = self._engine.connections.get(sid)
+        if connection is None:
+            self._farewell(stream, request, sid, headers)
+        elif connection.transport is not self.polling:
+            raise Refused(BAD_REQUEST)
+        elif request.method == "GET":
+            if not self.polling.poll(connection, stream, headers):
+                raise Refused(BAD_REQUEST)
+        elif request.method != "POST" or not self.polling.post(connection, stream, body, headers):
+            raise Refused(BAD_REQUEST)
+
+    def _check(self, request: Request, transport: str) -> dict[str, str]:
+        """What every request must have, and that it comes as its transport does; its parameters."""
+        if not self._origins.admits(request):
+            raise Refused((FORBIDDEN[0], "origin not allowed: see the setting `origins`"), 403)
+        params = request.params()
+        if params.get("transport") not in ("polling", "websocket"):
+            raise Refused(UNKNOWN_TRANSPORT)
+        if params["transport"] != transport:
+            raise Refused(BAD_REQUEST)
+        return params
+
+    def _check_version(self, params: dict[str, str]) -> None:
+        if params.get("EIO") != "4":
+            raise Refused(BAD_VERSION)
+
+    def _farewell(
+        self, stream: HttpStream, request: Request, sid: str, headers: list[tuple[bytes, bytes]]
+    ) -> None:
+        last = self.polling.farewell(sid) if request.method == "GET" else None
+        if last is None:
+            raise Refused(UNKNOWN_SID)
+        self._http.answer(
+            stream, response(200, [(b"content-type", b"text/plain; charset=UTF-8"), *headers], last)
+        )
+
+    # Upgrades
+
+    def upgrade(self, stream: HttpStream, request: Request, rest: bytes) -> None:
+        """A WebSocket: a new session, or an old one that wants to move."""
+        try:
+            self._upgrade(stream, request, rest)
+        except Refused as refused:
+            stream.keep_alive = False
+            self._http.answer(stream, response(refused.status, [_JSON], refused.body, close=True))
+
+    def _upgrade(self, stream: HttpStream, request: Request, rest: bytes) -> None:
+        params = self._check(request, "websocket")
+        answer = switch_response(request)
+        sid = params.get("sid")
+        if not sid:
+            self._check_version(params)
+            self._enter(stream, request, lambda: self._open(stream, request, answer, rest))
+        elif (connection := self._engine.connections.get(sid)) is None:
+            raise Refused(UNKNOWN_SID)
+        else:
+            self._probe(stream, connection, answer, rest)
+
+    def _open(self, stream: HttpStream, request: Request, answer: bytes, rest: bytes) -> None:
+        connection = self._engine.open(
+            self.websocket, WEBSOCKET, request.head, stream.address, stream.secure
+        )
+        self._reactor.replace(stream, connection)
+        write_small(connection.fd, answer + self._engine.handshake(connection, []).form(WEBSOCKET))
+        self._engine.heartbeat(connection)
+        self._go_on(connection, rest)
+
+    def _probe(
+        self, stream: HttpStream, connection: Connection, answer: bytes, rest: bytes
+    ) -> None:
+        """A client library may not take an HTTP error here without falling over, so a late one is
+        let in and shown out (as Node does).
+        """
+        probe = self._upgrades.start(connection)
+        if probe is None:
+            write_small(stream.fd, answer + b"\x88\x00")
+            self._linger.part(stream)
+            return
+        self._reactor.replace(stream, probe)
+        write_small(probe.fd, answer)
+        if rest:
+            self._upgrades.received(probe, rest)
+
+    def _go_on(self, connection: Connection, rest: bytes) -> None:
+        if rest:
+            self.websocket.received(connection, rest)
+
+    # Admission
+
+    def _enter(self, stream: HttpStream, request: Request, enter: Callable[[], None]) -> None:
+        """Open a session, if `on_handshake` has nothing against it."""
+        if self._admit is None:
+            enter()
+            return
+        verdict = self._admit(
+            Handshake(request.head, stream.address, self._engine.loop.wall_clock(), stream.secure)
+        )
+        if isinstance(verdict, Coroutine):
+            self._engine.loop.spawn(self._enter_later(stream, request, verdict, enter))
+        elif verdict is not None:
+            raise Refused((FORBIDDEN[0], str(verdict)), 403)
+        else:
+            enter()
+
+    async def _enter_later(
+        self,
+        stream: HttpStream,
+        request: Request,
+        verdict: Coroutine[Any, Any, str | None],
+        enter: Callable[[], None],
+    ) -> None:
+        reason = await verdict
+        if stream.fd < 0:
+            return
+        try:
+            if reason is not None:
+                raise Refused((FORBIDDEN[0], reason), 403)
+            enter()
+        except Refused as refused:
+            stream.keep_alive = stream.keep_alive and not request.upgrade
+            self._http.answer(
+                stream,
+                response(
+                    refused.status,
+                    [_JSON, *self._origins.headers(request)],
+                    refused.body,
+                    close=not stream.keep_alive,
+                ),
+            )
+        except HTTPError as error:
+            self._http.answer(stream, error_response(error, request))

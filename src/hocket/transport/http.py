@@ -1,0 +1,322 @@
+"""HTTP/1.1 on our own paths: requests in, one at a time and in order, responses out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Final
+
+from hocket.errors import HTTPError
+from hocket.hub.engine import Loop
+from hocket.hub.heartbeat import Wheel
+from hocket.hub.outbox import Backlog
+from hocket.protocol.http1 import (
+    CONTINUE,
+    HEAD_END,
+    MAX_HEAD,
+    Body,
+    Request,
+    body_of,
+    parse_head,
+    response,
+)
+from hocket.transport.linger import Linger
+from hocket.transport.reactor import Reactor
+
+AHEAD: Final = 65_536  # bytes of further requests that are kept while one is answered
+_TEXT = (b"content-type", b"text/plain; charset=utf-8")
+
+
+class HttpStream:
+    """One client's HTTP connection.
+
+    `buffer` is what has come and is not read yet, `body` the body on its way; `busy` while a
+    request waits for its answer, with `keep_alive` as that request wants it; `on_abort` is called
+    when the client goes meanwhile. `since` is the wheel tick of the last progress.
+    """
+
+    __slots__ = (
+        "address", "backlog", "body", "buffer", "busy", "fd", "keep_alive", "leaving",
+         "on_abort", "on_room", "request", "secure", "since", "transport",
+    )  # fmt: skip
+
+    def __init__(self, transport: HttpTransport, fd: int, address: str) -> None:
+        self.transport = transport
+        self.fd = fd
+        self.address = address
+        self.secure = False
+        self.buffer = b""
+        self.request: Request | None = None
+        self.body: Body | None = None
+        self.busy = False
+        self.keep_alive = True
+        self.leaving = False
+        self.backlog: Backlog | None = None
+        self.on_abort: Callable[[], None] | None = None
+        self.on_room: asyncio.Future[None] | None = None
+        self.since = 0
+
+
+class HttpTransport:
+    """All HTTP connections of a worker.
+
+    Args:
+        loop: the worker's.
+        reactor: the fds.
+        linger: for answers after which the connection ends.
+        max_body: bytes that a request body may have.
+        request_timeout: seconds in which a whole request must have come.
+        keep_alive: seconds that a connection may rest between requests.
+        max_outbox: bytes of an answer that may wait for a slow client.
+    """
+
+    name = "http"
+
+    def __init__(
+        self,
+        loop: Loop,
+        reactor: Reactor,
+        linger: Linger,
+        max_body: int,
+        request_timeout: float,
+        keep_alive: float,
+        max_outbox: int,
+    ) -> None:
+        self._loop = loop
+        self._reactor = reactor
+        self._linger = linger
+        self._max_body = max_body
+        self._max_outbox = max_outbox
+        self._wheel: Wheel[HttpStream] = Wheel(
+            min(1.0, request_timeout / 4), max(request_timeout, keep_alive), loop.clock()
+        )
+        self._request_ticks = self._wheel.ticks(request_timeout)
+        self._keep_alive_ticks = self._wheel.ticks(keep_alive)
+        # Who came since the last tick. Most are gone or another thing by then, and never in the
+        # wheel.
+        self._fresh: list[HttpStream] = []
+        self.handle: Callable[[HttpStream, Request, bytes], None] = _nothing_here
+        self.upgrade: Callable[[HttpStream, Request, bytes], None] = _nothing_here
+
+    @property
+    def tick_seconds(self) -> float:
+        return self._wheel.tick
+
+    def accepted(self, fd: int, address: str) -> None:
+        """A new connection."""
+        stream = HttpStream(self, fd, address)
+        self._reactor.add(stream)
+        stream.since = self._wheel.now
+        self._fresh.append(stream)
+
+    def tick(self, now: float) -> None:
+        """Close those that take too long."""
+        fresh, self._fresh = self._fresh, []
+        for stream in fresh:
+            if stream.fd >= 0:
+                self._wheel.put(stream, self._request_ticks)
+        for stream in self._wheel.advance(now):
+            if stream.fd >= 0:
+                self._check(stream)
+
+    def _check(self, stream: HttpStream) -> None:
+        resting = not stream.buffer and stream.request is None
+        due = stream.since + (self._keep_alive_ticks if resting else self._request_ticks)
+        if stream.busy or self._wheel.now < due:
+            self._wheel.put(stream, self._request_ticks if stream.busy else due - self._wheel.now)
+        elif resting:
+            self._reactor.close(stream)
+        else:
+            self.refuse(stream, HTTPError(408, "the request took too long"))
+
+    # What the reactor calls
+
+    def received(self, stream: HttpStream, data: bytes) -> None:
+        if stream.leaving:
+            return
+        if stream.buffer:
+            data = stream.buffer + data
+            stream.buffer = b""
+        elif not stream.busy and stream.request is None:
+            stream.since = self._wheel.now
+        if not self._is_free(stream):
+            stream.buffer = data
+            if len(data) > AHEAD:
+                self._reactor.hold(stream)
+            return
+        self._advance(stream, data)
+
+    def ended(self, stream: HttpStream) -> None:
+        self._reactor.close(stream)
+        self._abort(stream)
+
+    failed = ended
+
+    def _abort(self, stream: HttpStream) -> None:
+        on_abort, stream.on_abort = stream.on_abort, None
+        if on_abort is not None:
+            on_abort()
+        _wake(stream)
+
+    def writable(self, stream: HttpStream) -> None:
+        try:
+            if stream.backlog is None or stream.backlog.write_out(os.write, stream.fd):
+                stream.backlog = None
+                self._reactor.stop_write(stream)
+                _wake(stream)
+                if stream.leaving:
+                    self._linger.part(stream)
+                else:
+                    self._next(stream)
+        except OSError:
+            self.ended(stream)
+
+    # Requests
+
+    def _advance(self, stream: HttpStream, data: bytes) -> None:
+        """Read requests until one has to be waited for, or the bytes run out."""
+        try:
+            while data and self._is_free(stream):
+                read = self._read_head if stream.body is None else self._read_body
+                rest = read(stream, data)
+                if rest is None:
+                    return
+                data = rest
+        except HTTPError as error:
+            self.refuse(stream, error)
+            return
+        if stream.fd >= 0:
+            stream.buffer = data
+
+    def _is_free(self, stream: HttpStream) -> bool:
+        """It may go on to its next request: it is there, owes no answer, and takes what it gets."""
+        ready = not stream.busy and not stream.leaving and stream.backlog is None
+        return ready and stream.fd >= 0
+
+    def _read_head(self, stream: HttpStream, data: bytes) -> bytes | None:
+        """Take a head off `data`; what is left of it, or None if that is kept for later."""
+        end = data.find(HEAD_END, 0, MAX_HEAD)
+        if end < 0:
+            if len(data) >= MAX_HEAD:
+                raise HTTPError(431, f"the request head is over {MAX_HEAD} bytes")
+            stream.buffer = data
+            return None
+        end += len(HEAD_END)
+        request = parse_head(data[:end])
+        rest = data[end:]
+        if request.upgrade:
+            stream.busy = True
+            self.upgrade(stream, request, rest)
+            return None
+        if request.length == 0:
+            self._begin(stream, request, b"")
+            return rest
+        stream.request, stream.body = request, body_of(request, self._max_body)
+        if request.expects and not rest:
+            self.send(stream, CONTINUE)
+        return rest
+
+    def _read_body(self, stream: HttpStream, data: bytes) -> bytes | None:
+        request, body = stream.request, stream.body
+        if request is None or body is None:
+            return data
+        rest = body.receive_data(data)
+        if rest is not None:
+            stream.request = stream.body = None
+            self._begin(stream, request, body.content())
+        return rest
+
+    def _begin(self, stream: HttpStream, request: Request, body: bytes) -> None:
+        stream.busy = True
+        stream.keep_alive = request.keep_alive
+        try:
+            self.handle(stream, request, body)
+        except HTTPError as error:
+            self.answer(stream, error_response(error, request))
+
+    # Responses
+
+    def send(self, stream: HttpStream, data: bytes) -> None:
+        """Bytes to a stream, now or when the client takes them."""
+        if stream.fd < 0:
+            return
+        if stream.backlog is None:
+            try:
+                sent = os.write(stream.fd, data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._loop.defer(lambda: self.ended(stream))
+                return
+            if sent == len(data):
+                return
+            data = data[sent:]
+            stream.backlog = Backlog()
+            self._reactor.want_write(stream)
+        stream.backlog.append(data)
+
+    async def room(self, stream: HttpStream) -> None:
+        """Wait until little enough of a long response waits to be sent. Raises ConnectionError when
+        the client has gone.
+        """
+        while stream.backlog is not None and stream.backlog.size > self._max_outbox:
+            stream.on_room = asyncio.get_running_loop().create_future()
+            await stream.on_room
+        if stream.fd < 0:
+            raise ConnectionError("the client has gone")
+
+    def answer(self, stream: HttpStream, data: bytes) -> None:
+        """The whole response to the request that the stream is busy with; then its next request."""
+        self.send(stream, data)
+        self.done(stream)
+
+    def done(self, stream: HttpStream) -> None:
+        """The response is complete."""
+        stream.busy, stream.on_abort, stream.since = False, None, self._wheel.now
+        if not stream.keep_alive:
+            self.leave(stream)
+        elif stream.buffer and stream.backlog is None:
+            self._loop.defer(lambda: self._next(stream))
+
+    def _next(self, stream: HttpStream) -> None:
+        if stream.buffer and self._is_free(stream):
+            data, stream.buffer = stream.buffer, b""
+            self._reactor.release(stream)
+            self._advance(stream, data)
+
+    def leave(self, stream: HttpStream) -> None:
+        """Close it once everything is sent."""
+        stream.leaving, stream.buffer = True, b""
+        if stream.backlog is None:
+            self._linger.part(stream)
+
+    def refuse(self, stream: HttpStream, error: HTTPError) -> None:
+        """A request that cannot be read on from: say why and close."""
+        stream.request = stream.body = None
+        self.send(
+            stream,
+            response(error.status, [_TEXT, *error.fields], f"{error}\n".encode(), close=True),
+        )
+        self._abort(stream)
+        self.leave(stream)
+
+
+def _wake(stream: HttpStream) -> None:
+    waiting, stream.on_room = stream.on_room, None
+    if waiting is not None and not waiting.done():
+        waiting.set_result(None)
+
+
+def error_response(error: HTTPError, request: Request) -> bytes:
+    return response(
+        error.status,
+        [_TEXT, *error.fields],
+        f"{error}\n".encode(),
+        head_only=request.method == "HEAD",
+        close=not request.keep_alive,
+    )
+
+
+def _nothing_here(stream: HttpStream, request: Request, body: bytes) -> None:
+    raise HTTPError(404, "not found")

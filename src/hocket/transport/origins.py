@@ -1,0 +1,77 @@
+"""Which web pages may talk to this server: the Origin header and CORS (Fetch standard, sections 3.1
+and 3.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from hocket.protocol.http1 import Request
+
+_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_CORS = (
+    (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
+    (b"access-control-allow-headers", b"content-type, authorization"),
+    (b"access-control-max-age", b"600"),
+)
+
+
+class Origins:
+    """The rule for one server.
+
+    Args:
+        allowed: None: a page may only talk to the host it came from; a list of origins such as
+            `https://example.com`; or "*".
+    """
+
+    def __init__(self, allowed: Collection[str] | str | None) -> None:
+        self._any = allowed == "*"
+        self._allowed = (
+            frozenset()
+            if allowed is None or isinstance(allowed, str)
+            else frozenset(origin.rstrip("/").lower() for origin in allowed)
+        )
+
+    def admits(self, request: Request) -> bool:
+        """Whether the page that sent this request may. What is no browser sends no
+        Origin, and may.
+        """
+        origin = request.get(b"origin").decode("latin-1").lower()
+        return (
+            not origin
+            or self._any
+            or origin in self._allowed
+            or _same(origin, request.host.decode("latin-1").lower())
+        )
+
+    def headers(self, request: Request) -> list[tuple[bytes, bytes]]:
+        """CORS headers for the answer to a request from another origin that is admitted."""
+        origin = request.get(b"origin")
+        if not origin or not self.admits(request):
+            return []
+        fields = [(b"access-control-allow-origin", origin), (b"vary", b"origin")]
+        if not self._any:  # with "*" anybody may ask, so nobody's cookies count
+            fields.append((b"access-control-allow-credentials", b"true"))
+        return fields
+
+    def preflight(self, request: Request) -> list[tuple[bytes, bytes]]:
+        fields = self.headers(request)
+        return [*fields, *_CORS] if fields else []
+
+
+def _same(origin: str, host: str) -> bool:
+    """Host and port are equal. The scheme is not compared: a proxy in front may speak TLS
+    for us.
+    """
+    try:
+        page = urlsplit(origin)
+        server = urlsplit(f"{page.scheme}://{host}")
+        default = _PORTS.get(page.scheme)
+        return (
+            bool(page.hostname)
+            and page.hostname == server.hostname
+            and (page.port or default) == (server.port or default)
+        )
+    except ValueError:
+        return False

@@ -1,0 +1,281 @@
+"""The transport `polling`: an Engine.IO session over plain HTTP requests, and its upgrade to
+WebSocket.
+
+A client always has a GET waiting (the poll), which is answered when there is something to say, and
+sends its own packets with POST.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from hocket.errors import (
+    PARSE_ERROR,
+    PING_TIMEOUT,
+    SERVER_CLOSED,
+    SHUTTING_DOWN,
+    SLOW_CONSUMER,
+    TRANSPORT_CLOSE,
+    TRANSPORT_ERROR,
+    PacketError,
+)
+from hocket.hub.connection import Connection
+from hocket.hub.engine import Engine
+from hocket.protocol import engineio
+from hocket.protocol.engineio import CLOSE_PACKET, NOOP_PACKET, PING_PACKET, POLLING, EncodedPacket
+from hocket.protocol.http1 import Request, response
+from hocket.transport.reactor import Reactor
+from hocket.transport.session import SessionTransport
+
+if TYPE_CHECKING:
+    from hocket.transport.http import HttpStream
+    from hocket.transport.upgrade import Probe
+
+FAREWELL: Final = (
+    30.0  # seconds in which a client may fetch the last packets of a session that the server closed
+)
+_TEXT = (b"content-type", b"text/plain; charset=UTF-8")
+_HTML = (
+    b"content-type",
+    b"text/html",
+)  # as Engine.IO's server: some browsers offer to save other types
+_NO_STORE = (b"cache-control", b"no-store")
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class PollQueue:
+    """The outbox of a polling session, and everything else that only such a session has.
+
+    `poll` is the waiting GET, `post` the POST whose packets are being handed on, each with the CORS
+    headers for its answer; `probe` the WebSocket that may take over; `timer` the session's own
+    heartbeat: a polling client is timed out exactly, not by the wheel.
+    """
+
+    __slots__ = (
+        "full", "limit", "packets", "poll", "poll_headers", "post", "post_headers", "probe",
+        "scheduled", "size", "timer", "transport",
+    )  # fmt: skip
+
+    def __init__(self, transport: PollingTransport) -> None:
+        self.transport = transport
+        self.packets: list[EncodedPacket] = []
+        self.size = 0
+        self.poll: HttpStream | None = None
+        self.poll_headers: Headers = []
+        self.post: HttpStream | None = None
+        self.post_headers: Headers = []
+        self.probe: Probe | None = None
+        self.scheduled = False
+        self.full = False
+        self.limit = transport.engine.limits.max_outbox
+        self.timer: Any = None
+
+    def put(self, connection: Connection, packet: EncodedPacket) -> None:
+        if self.full or (packet.volatile and self.poll is None):
+            return
+        self.packets.append(packet)
+        self.size += len(packet.form(POLLING))
+        if self.poll is None and len(self.packets) > 1 and self.size > self.limit:
+            self.full = True
+            self.transport.overflow(connection)
+        elif self.poll is not None and not self.scheduled:
+            self.scheduled = True
+            self.transport.answer_soon(self)
+
+    def take(self) -> list[EncodedPacket]:
+        """What waits; afterwards nothing does."""
+        packets, self.packets, self.size = self.packets, [], 0
+        return packets
+
+    def payload(self) -> bytes:
+        """What waits, as a payload."""
+        return engineio.SEPARATOR.join([packet.form(POLLING) for packet in self.take()])
+
+
+class PollingTransport(SessionTransport):
+    """Sessions over long-polling.
+
+    Args:
+        engine: the sessions.
+        reactor: the fds.
+        answer: sends a whole response on a stream and lets it go on to its next request.
+    """
+
+    name = "polling"
+
+    def __init__(
+        self, engine: Engine, reactor: Reactor, answer: Callable[[HttpStream, bytes], None]
+    ) -> None:
+        super().__init__(engine, reactor)
+        self._answer = answer
+        self._call_later = engine.loop.call_later
+        self._patience = engine.limits.ping_timeout
+        self._farewells: dict[str, bytes] = {}
+
+    # Requests
+
+    def open(self, stream: HttpStream, request: Request, headers: Headers) -> None:
+        """The first request of a session: the answer is the handshake."""
+        connection = self.engine.open(self, POLLING, request.head, stream.address, stream.secure)
+        connection.outbox = PollQueue(self)
+        self._plan_ping(connection, self._clock())
+        self._respond(stream, self.engine.handshake(connection, ["websocket"]).text, headers)
+
+    def poll(self, connection: Connection, stream: HttpStream, headers: Headers) -> bool:
+        """A GET of a session. False for a second one while the first still waits: that ends the
+        session.
+        """
+        queue = connection.outbox
+        if not isinstance(queue, PollQueue):
+            return False
+        if queue.poll is not None:
+            self.engine.close(connection, TRANSPORT_ERROR)
+            return False
+        queue.poll, queue.poll_headers = stream, headers
+        stream.on_abort = lambda: self._aborted(connection, stream)
+        if queue.packets:
+            self._flush(queue)
+        return True
+
+    def post(
+        self, connection: Connection, stream: HttpStream, body: bytes, headers: Headers
+    ) -> bool:
+        """A POST of a session. False for a second one while the first is handed on: that ends the
+        session.
+        """
+        queue = connection.outbox
+        if not isinstance(queue, PollQueue):
+            return False
+        if queue.post is not None:
+            self.engine.close(connection, TRANSPORT_ERROR)
+            return False
+        queue.post, queue.post_headers = stream, headers
+        try:
+            connection.inbox = iter(engineio.split_payload(body, self.engine.limits.max_packets))
+        except PacketError as error:
+            self.engine.refuse(connection, error)
+        else:
+            self.pump(connection)
+        return True
+
+    def farewell(self, sid: str) -> bytes | None:
+        """The last packets of a session that the server closed while no poll waited; given once."""
+        return self._farewells.pop(sid, None)
+
+    def _forget(self, sid: str) -> None:
+        self._farewells.pop(sid, None)
+
+    def _aborted(self, connection: Connection, stream: HttpStream) -> None:
+        queue = connection.outbox
+        if isinstance(queue, PollQueue) and queue.poll is stream:
+            queue.poll = None
+            self.engine.close(connection, TRANSPORT_ERROR)
+
+    def _respond(self, stream: HttpStream, payload: bytes, headers: Headers) -> None:
+        self._answer(stream, response(200, [_TEXT, _NO_STORE, *headers], payload))
+
+    # What SessionTransport calls
+
+    def handle(self, connection: Connection, item: tuple[bool, bytes]) -> None:
+        binary, packet = item
+        if binary:
+            self.engine.receive_binary(connection, packet)
+        else:
+            self.engine.receive_text(connection, packet)
+
+    def drained(self, connection: Connection) -> None:
+        if isinstance(connection.outbox, PollQueue):
+            self._answer_post(connection.outbox, 200, b"ok")
+
+    def _answer_post(self, queue: PollQueue, status: int, text: bytes) -> None:
+        stream, queue.post = queue.post, None
+        if stream is not None:
+            fields = [_HTML, _NO_STORE, *queue.post_headers]
+            self._answer(stream, response(status, fields, text))
+
+    # What the queue and the hub call
+
+    def answer_soon(self, queue: PollQueue) -> None:
+        """At the loop's next turn, so that all that is emitted in this one leaves in one answer."""
+        self._defer(lambda: self._flush(queue))
+
+    def _flush(self, queue: PollQueue) -> None:
+        queue.scheduled = False
+        if queue.poll is not None and queue.packets:
+            stream, queue.poll = queue.poll, None
+            self._respond(stream, queue.payload(), queue.poll_headers)
+
+    def overflow(self, connection: Connection) -> None:
+        """The outbox stays what it is until the end, which still answers what waits."""
+        self.engine.close_soon(connection, SLOW_CONSUMER)
+
+    def backlog(self, connection: Connection, rest: bytes) -> None:
+        """Never called: a polling session has no fd that a fan-out writes to."""
+
+    def finish(self, connection: Connection, reason: str) -> None:
+        """Answer what waits, cancel what is planned. A poll ends with `close`, or with `noop` if it
+        was the client that closed.
+        """
+        queue = connection.outbox
+        if not isinstance(queue, PollQueue):
+            return
+        queue.timer.cancel()
+        if queue.probe is not None:
+            queue.probe.cancel()
+        if reason == PARSE_ERROR:
+            self._answer_post(queue, 400, b"bad packet")
+        else:
+            self._answer_post(queue, 200, b"ok")
+        last = NOOP_PACKET if reason == TRANSPORT_CLOSE else CLOSE_PACKET
+        if reason == PING_TIMEOUT or queue.poll is not None:
+            queue.packets.append(last)
+            self._flush(queue)
+        elif reason in (SERVER_CLOSED, SHUTTING_DOWN):
+            queue.packets.append(last)
+            self._farewells[connection.sid] = queue.payload()
+            self._call_later(FAREWELL, lambda: self._forget(connection.sid))
+
+    def release(self, connection: Connection, queue: PollQueue) -> None:
+        """The session moves to WebSocket: hand on and answer all that polling still holds. What
+        waits to be sent stays in the queue.
+        """
+        queue.timer.cancel()
+        inbox, connection.inbox, connection.held = connection.inbox, None, False
+        for item in inbox or ():
+            if not connection.closed:
+                self.handle(connection, item)
+        self._answer_post(queue, 200, b"ok")
+        if queue.poll is not None:
+            stream, queue.poll = queue.poll, None
+            self._respond(stream, NOOP_PACKET.text, queue.poll_headers)
+
+    # Heartbeat
+
+    def _at(self, connection: Connection, when: float, act: Callable[[], None]) -> None:
+        queue = connection.outbox
+        if isinstance(queue, PollQueue):
+            queue.timer = self._call_later(max(0.0, when - self._clock()), act)
+
+    def _plan_ping(self, connection: Connection, last: float) -> None:
+        """The next one, an interval after the last."""
+        when = last + self.engine.limits.ping_interval
+        self._at(connection, when, lambda: self._ping(connection, when))
+
+    def _ping(self, connection: Connection, now: float) -> None:
+        connection.answered = False
+        self._plan_check(connection, now, min(self._patience, self.engine.limits.ping_interval))
+        self.engine.fanout.send(connection, PING_PACKET)
+
+    def _plan_check(self, connection: Connection, pinged: float, after: float) -> None:
+        self._at(connection, pinged + after, lambda: self._check(connection, pinged, after))
+
+    def _check(self, connection: Connection, pinged: float, after: float) -> None:
+        """`after` seconds after a ping: was it answered?"""
+        if connection.answered:
+            self._plan_ping(connection, pinged)
+        elif after < self._patience:
+            self._plan_check(connection, pinged, self._patience)
+        else:
+            self.engine.close(connection, PING_TIMEOUT)

@@ -1,0 +1,299 @@
+"""The reactor: every fd that Hocket serves itself, read and written without a thought for what it
+carries.
+
+Fds are reused by the kernel at once, so nothing here or above keeps a bare fd over a turn of the
+loop: `Endpoint.fd` is -1 from the moment of `close`, the fd is shut down and out of the pollers
+then, and closed for real when no callback of this turn can hold it any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import errno
+import logging
+import os
+import socket as sockets
+import struct
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeVar
+
+from hocket.hub.fanout import Write
+from hocket.protocol.http1 import response
+from hocket.transport.poller import NestedPoller, Poller
+
+log = logging.getLogger("hocket")
+
+READ: Final = 65_536
+ACCEPTS: Final = 64  # accepted a turn
+_FULL: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_NO_ROOM: Final = response(503, [(b"retry-after", b"5")], close=True)
+
+
+class Endpoint(Protocol):
+    """Something with an fd in the reactor."""
+
+    fd: int
+
+    @property
+    def transport(self) -> Any:
+        """An EndpointTransport for endpoints of this very class, which is more than types can say
+        here.
+        """
+
+
+E = TypeVar("E", contravariant=True)
+
+
+class EndpointTransport(Protocol[E]):
+    """What the reactor calls. A method that raises costs its endpoint the connection, and nobody
+    else anything.
+    """
+
+    def received(self, end: E, data: bytes, /) -> None: ...
+    def ended(self, end: E, /) -> None:
+        """The peer closed its side, or the connection broke."""
+
+    def writable(self, end: E, /) -> None:
+        """After `want_write`."""
+
+    def failed(self, end: E, /) -> None:
+        """One of the other methods raised."""
+
+
+class Reactor:
+    """All endpoints of a worker.
+
+    Args:
+        loop: the event loop that it lives in.
+        clock: seconds.
+        poller: how to learn which fds are ready.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        poller: Callable[
+            [asyncio.AbstractEventLoop, Callable[[int], None], bool, Callable[[], float]], Poller
+        ] = NestedPoller,
+    ) -> None:
+        self._loop = loop
+        self._table: dict[int, Endpoint] = {}
+        self._reading = poller(loop, self._read, False, clock)
+        self._writing = poller(loop, self._write, True, clock)
+        self._want_write: set[int] = set()
+        self._held: set[int] = set()
+        self._closing: list[int] = []
+        self._reserve = os.open(os.devnull, os.O_RDONLY)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    # Endpoints
+
+    def add(self, end: Endpoint) -> None:
+        self._table[end.fd] = end
+        self._reading.add(end.fd)
+
+    def replace(self, old: Endpoint, new: Endpoint) -> None:
+        """`new` takes over the fd of `old`."""
+        fd = old.fd
+        old.fd, new.fd = -1, fd
+        self._table[fd] = new
+
+    def hold(self, end: Endpoint) -> None:
+        """Stop reading from an endpoint: it has enough to do."""
+        if end.fd >= 0 and end.fd not in self._held:
+            self._held.add(end.fd)
+            self._reading.remove(end.fd)
+
+    def release(self, end: Endpoint) -> None:
+        """Read from it again."""
+        if end.fd in self._held:
+            self._held.remove(end.fd)
+            self._reading.add(end.fd)
+
+    def want_write(self, end: Endpoint) -> None:
+        """Call its `writable` when the kernel takes bytes again."""
+        if end.fd >= 0 and end.fd not in self._want_write:
+            self._want_write.add(end.fd)
+            self._writing.add(end.fd)
+
+    def stop_write(self, end: Endpoint) -> None:
+        if end.fd in self._want_write:
+            self._want_write.remove(end.fd)
+            self._writing.remove(end.fd)
+
+    def close(self, end: Endpoint, reset: bool = False) -> None:
+        """Take an endpoint out and close its fd. Nothing is written to it after this. `reset`: also
+        forget what the kernel still holds for it.
+        """
+        fd = end.fd
+        if fd < 0:
+            return
+        self.stop_write(end)
+        if fd in self._held:
+            self._held.remove(fd)
+        else:
+            self._reading.remove(fd)
+        del self._table[fd]
+        end.fd = -1
+        shut_down(fd, sockets.SHUT_RDWR, reset)
+        if not self._closing:
+            self._loop.call_soon(self._close_fds)
+        self._closing.append(fd)
+
+    def _close_fds(self) -> None:
+        closing, self._closing = self._closing, []
+        for fd in closing:
+            os.close(fd)
+
+    def pause(self, paused: bool) -> None:
+        """Stop, or go on, reading from everybody: too much waits to be sent."""
+        self._reading.pause(paused)
+
+    def close_all(self) -> None:
+        for end in tuple(self._table.values()):
+            self.close(end)
+        self._close_fds()
+        self._reading.close()
+        self._writing.close()
+        os.close(self._reserve)
+
+    # What the pollers call
+
+    def _read(self, fd: int) -> None:
+        end = self._table.get(fd)
+        if end is None or fd in self._held:  # closed or held by an earlier event of this batch
+            return
+        try:
+            data = os.read(fd, READ)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        try:
+            if data:
+                end.transport.received(end, data)
+            else:
+                end.transport.ended(end)
+        except Exception:
+            self._broke(end)
+
+    def _write(self, fd: int) -> None:
+        end = self._table.get(fd)
+        if end is None or fd not in self._want_write:
+            return
+        try:
+            end.transport.writable(end)
+        except Exception:
+            self._broke(end)
+
+    def _broke(self, end: Endpoint) -> None:
+        """A defect of ours: it costs this connection, and it is told."""
+        log.exception("internal error while serving a connection")
+        try:
+            end.transport.failed(end)
+        except Exception:
+            log.exception("internal error while closing a connection")
+        if end.fd >= 0:
+            self.close(end)
+
+    # New connections
+
+    def listen(self, listener: sockets.socket, accepted: Callable[[int, str], None]) -> None:
+        """Accept from a listening socket; `accepted(fd, address)` makes the endpoint."""
+        self._loop.add_reader(listener.fileno(), self._accept, listener, accepted)
+
+    def stop_listening(self, listener: sockets.socket) -> None:
+        self._loop.remove_reader(listener.fileno())
+
+    def _accept(self, listener: sockets.socket, accepted: Callable[[int, str], None]) -> None:
+        for _ in range(ACCEPTS):
+            try:
+                client, address = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno in _FULL:
+                    self._turn_away(listener)
+                    continue
+                raise
+            client.setblocking(False)
+            accepted(client.detach(), sys.intern(address[0]) if isinstance(address, tuple) else "")
+
+    def _turn_away(self, listener: sockets.socket) -> None:
+        """No fd is left: give up the reserve for as long as it takes to tell one client so."""
+        log.error(
+            "no file descriptors are left: a client was turned away; raise the limit (ulimit -n)"
+        )
+        os.close(self._reserve)
+        try:
+            client, _ = listener.accept()
+            with client:
+                client.setblocking(False)
+                client.send(_NO_ROOM)
+        except OSError:
+            pass
+        finally:
+            self._reserve = os.open(os.devnull, os.O_RDONLY)
+
+
+def shut_down(fd: int, how: int, reset: bool = False) -> None:
+    """`shutdown(2)` on a bare fd; it may be disconnected already. `reset`: its close will drop what
+    is unsent (SO_LINGER of 0 seconds).
+    """
+    borrowed = sockets.socket(sockets.AF_INET, sockets.SOCK_STREAM, 0, fileno=fd)
+    try:
+        if reset:
+            borrowed.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))
+        borrowed.shutdown(how)
+    except OSError:
+        pass
+    finally:
+        borrowed.detach()
+
+
+def write_small(fd: int, data: bytes) -> None:
+    """A few bytes to a connection that has had next to nothing before: they fit, or it is broken
+    and its end will be read.
+    """
+    with contextlib.suppress(OSError):
+        os.write(fd, data)
+
+
+def _holding_write() -> Write:
+    """A `write` that keeps the GIL, for processes with more than one thread.
+
+    `os.write` gives the GIL up and then waits for its turn: 90 us to 5 ms a write beside a busy
+    Python thread, where this takes 2 us.
+    """
+    c_write = ctypes.PyDLL(None).write
+    c_write.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
+    c_write.restype = ctypes.c_ssize_t
+
+    def write(fd: int, data: bytes) -> int:
+        sent: int = c_write(fd, data, len(data))
+        return (
+            sent if sent >= 0 else os.write(fd, data)
+        )  # os.write, once more, for the right exception
+
+    return write
+
+
+_kept_write: list[Write] = []
+
+
+def choose_write() -> Write:
+    """`os.write` while the process has one thread (0.4 us), the GIL-keeping one as soon as it has
+    more.
+    """
+    if threading.active_count() == 1:
+        return os.write
+    if not _kept_write:
+        _kept_write.append(_holding_write())
+    return _kept_write[0]

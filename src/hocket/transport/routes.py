@@ -1,0 +1,273 @@
+"""The user's plain HTTP routes: `@app.get("/")`."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import re
+from collections.abc import Callable, Coroutine
+from email.utils import formatdate
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+import msgspec
+
+from hocket.errors import HTTPError
+from hocket.hub.engine import Loop
+from hocket.protocol.http1 import Field, Request, response
+from hocket.transport.http import HttpStream, HttpTransport, error_response
+
+log = logging.getLogger("hocket")
+
+
+class Answer(NamedTuple):
+    """A whole response, for routes that need a status or headers and no Starlette."""
+
+    status: int
+    fields: tuple[Field, ...]
+    body: bytes
+
+
+_TEXT = ((b"content-type", b"text/plain; charset=utf-8"),)
+_BYTES = ((b"content-type", b"application/octet-stream"),)
+_JSON = ((b"content-type", b"application/json"),)
+
+
+def _answer(result: Any) -> tuple[int, tuple[Field, ...], bytes]:
+    """What a function returned, as a response: by its type."""
+    if isinstance(result, str):
+        return 200, _TEXT, result.encode()
+    if isinstance(result, bytes):
+        return 200, _BYTES, result
+    if result is None:
+        return 204, (), b""
+    return 200, _JSON, msgspec.json.encode(result)
+
+
+class Route:
+    """A path and a function. `wants_request` when the function takes an argument: a
+    `starlette.requests.Request`.
+    """
+
+    __slots__ = ("convertors", "function", "method", "path", "pattern", "wants_request")
+
+    def __init__(self, method: str, path: str, function: Callable[..., Any]) -> None:
+        if not path.startswith("/"):
+            raise ValueError(f"a path begins with a slash: {path!r}")
+        self.method = method
+        self.path = path
+        self.function = function
+        self.wants_request = bool(inspect.signature(function).parameters)
+        self.pattern: re.Pattern[str] | None = None
+        self.convertors: dict[str, Any] = {}
+        if "{" in path:
+            from starlette.routing import (
+                compile_path,
+            )  # lazy: only apps with parameters in a path pay for the import
+
+            self.pattern, _, self.convertors = compile_path(path)
+
+
+class Routes:
+    """All routes of an app."""
+
+    def __init__(self) -> None:
+        self._fixed: dict[str, dict[str, Route]] = {}
+        self._patterns: list[Route] = []
+
+    def add(self, method: str, path: str, function: Callable[..., Any]) -> None:
+        """Raises ValueError for a path that has a function for the method already."""
+        route = Route(method, path, function)
+        if route.pattern is not None:
+            self._patterns.append(route)
+        elif method in self._fixed.setdefault(path, {}):
+            raise ValueError(f"{method} {path} already has a handler")
+        else:
+            self._fixed[path][method] = route
+
+    def find(self, method: str, path: str) -> tuple[Route, dict[str, Any]]:
+        """The route for a request, and the parameters in its path; HEAD is answered by GET. Raises
+        HTTPError 404, 405.
+        """
+        method = "GET" if method == "HEAD" else method
+        path = unquote(path) if "%" in path else path
+        if (route := (fixed := self._fixed.get(path, {})).get(method)) is not None:
+            return route, {}
+        for route in self._patterns:
+            match = route.pattern.match(path) if route.pattern else None
+            if match and route.method == method:
+                return route, {
+                    name: route.convertors[name].convert(value)
+                    for name, value in match.groupdict().items()
+                }
+        allowed = [
+            *fixed,
+            *(
+                route.method
+                for route in self._patterns
+                if route.pattern and route.pattern.match(path)
+            ),
+        ]
+        if allowed:
+            raise HTTPError(405, "method not allowed", (b"allow", ", ".join(allowed).encode()))
+        raise HTTPError(404, "not found")
+
+
+class RouteRunner:
+    """Calls the functions of routes and answers with what they return.
+
+    Args:
+        loop: the worker's.
+        http: where answers go.
+        routes: the app's.
+    """
+
+    def __init__(self, loop: Loop, http: HttpTransport, routes: Routes) -> None:
+        self._loop = loop
+        self._http = http
+        self._routes = routes
+        self._now = -1
+        self._date_field: Field = (b"date", b"")
+
+    def __call__(self, stream: HttpStream, request: Request, body: bytes) -> None:
+        route, params = self._routes.find(request.method, request.path)
+        try:
+            result = (
+                route.function(_starlette(stream, request, body, params))
+                if route.wants_request
+                else route.function()
+            )
+            if isinstance(result, Coroutine):
+                self._loop.spawn(self._later(stream, request, body, result))
+            elif hasattr(result, "render"):
+                self._loop.spawn(self._render(stream, request, body, result))
+            else:
+                self._http.answer(stream, self._response(request, result))
+        except HTTPError:
+            raise
+        except Exception as error:
+            self._fail(stream, request, error)
+
+    async def _later(
+        self, stream: HttpStream, request: Request, body: bytes, coroutine: Coroutine[Any, Any, Any]
+    ) -> None:
+        try:
+            result = await coroutine
+            if hasattr(result, "render"):
+                await self._render(stream, request, body, result)
+            else:
+                self._http.answer(stream, self._response(request, result))
+        except Exception as error:
+            self._fail(stream, request, error)
+
+    def _response(self, request: Request, result: Any) -> bytes:
+        status, fields, body = result if isinstance(result, Answer) else _answer(result)
+        return response(
+            status,
+            (self._date(), *fields),
+            body,
+            head_only=request.method == "HEAD",
+            close=not request.keep_alive,
+        )
+
+    def _date(self) -> Field:
+        """The Date header (RFC 9110 section 6.6.1), made once a second: it takes 5 us."""
+        now = int(self._loop.wall_clock())
+        if now != self._now:
+            self._now, self._date_field = now, (b"date", formatdate(now, usegmt=True).encode())
+        return self._date_field
+
+    async def _render(self, stream: HttpStream, request: Request, body: bytes, answer: Any) -> None:
+        """A Starlette Response, as an ASGI server would send it; what has no length goes out in
+        chunks.
+        """
+        chunked = False
+
+        async def send(message: dict[str, Any]) -> None:
+            nonlocal chunked
+            if message["type"] == "http.response.start":
+                head, chunked = _start(message, request)
+                if chunked and request.version == "1.0":
+                    stream.keep_alive = False
+                self._http.send(stream, head)
+            elif request.method != "HEAD":
+                part = message.get("body", b"")
+                if chunked and request.version == "1.1":
+                    part = (b"%x\r\n%b\r\n" % (len(part), part) if part else b"") + (
+                        b"" if message.get("more_body") else b"0\r\n\r\n"
+                    )
+                if part:
+                    self._http.send(stream, part)
+                    await self._http.room(stream)
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.disconnect"}
+
+        try:
+            await answer(_scope(stream, request, {}), receive, send)
+        except ConnectionError:
+            return
+        except Exception:
+            log.exception("a response failed half way", extra={"path": request.path})
+            stream.keep_alive = False
+        self._http.done(stream)
+
+    def _fail(self, stream: HttpStream, request: Request, error: Exception) -> None:
+        if type(error).__name__ == "HTTPException" and hasattr(error, "status_code"):
+            answer = HTTPError(int(error.status_code), str(getattr(error, "detail", "")))
+        else:
+            log.exception(
+                "a route failed",
+                exc_info=error,
+                extra={"method": request.method, "path": request.path},
+            )
+            answer = HTTPError(500, "internal error")
+        if stream.busy:
+            self._http.answer(stream, error_response(answer, request))
+
+
+def _start(message: dict[str, Any], request: Request) -> tuple[bytes, bool]:
+    fields = list(message.get("headers", []))
+    chunked = not any(name.lower() == b"content-length" for name, _ in fields)
+    head = response(message["status"], fields, close=not request.keep_alive)
+    head = head.removesuffix(b"content-length: 0\r\n\r\n").removesuffix(b"\r\n\r\n")
+    head = head if head.endswith(b"\r\n") else head + b"\r\n"
+    if chunked and message["status"] >= 200 and message["status"] not in (204, 304):
+        return head + (
+            b"transfer-encoding: chunked\r\n\r\n"
+            if request.version == "1.1"
+            else b"connection: close\r\n\r\n"
+        ), True
+    return head + b"\r\n", False
+
+
+def _scope(stream: HttpStream, request: Request, params: dict[str, Any]) -> dict[str, Any]:
+    """The ASGI scope of a request (ASGI HTTP specification, "Connection scope")."""
+    host, _, port = request.host.decode("latin-1").partition(":")
+    scheme = "https" if stream.secure else "http"
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": request.version,
+        "method": request.method,
+        "scheme": scheme,
+        "path": unquote(request.path),
+        "raw_path": request.path.encode(),
+        "query_string": request.query.encode(),
+        "root_path": "",
+        "headers": request.fields,
+        "client": (stream.address, 0),
+        "server": (host, int(port) if port.isdigit() else (443 if stream.secure else 80)),
+        "path_params": params,
+    }
+
+
+def _starlette(stream: HttpStream, request: Request, body: bytes, params: dict[str, Any]) -> Any:
+    from starlette.requests import (
+        Request as StarletteRequest,
+    )  # lazy: only handlers that take a request pay for the import
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return StarletteRequest(_scope(stream, request, params), receive)

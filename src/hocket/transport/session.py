@@ -1,0 +1,87 @@
+"""What the transports of Engine.IO sessions have in common: handing on what arrived, no faster than
+handlers take it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from hocket.errors import SLOW_CONSUMER, TRANSPORT_ERROR
+from hocket.hub.connection import LOST, Connection
+from hocket.hub.engine import Engine
+from hocket.transport.reactor import Reactor
+
+PUMP: Final = 0.002  # seconds that one client's events may take before others have their turn
+
+
+class SessionTransport:
+    """Base of the transports `websocket` and `polling`."""
+
+    name: str
+
+    def __init__(self, engine: Engine, reactor: Reactor) -> None:
+        self.engine = engine
+        self.reactor = reactor
+        self._clock = engine.loop.clock
+        self._defer = engine.loop.defer
+        self._max_handlers = engine.limits.max_handlers
+
+    def handle(self, connection: Connection, item: Any) -> None:
+        """One item of `connection.inbox`."""
+        raise NotImplementedError
+
+    def hold(self, connection: Connection) -> None:
+        """Read no more from this client."""
+
+    def drained(self, connection: Connection) -> None:
+        """All of the inbox is handed on: read again."""
+
+    def pump(self, connection: Connection) -> None:
+        """Hand on what is in the inbox, until the time is up or as many handlers run as may."""
+        inbox = connection.inbox
+        if inbox is None:
+            return
+        deadline = self._clock() + PUMP
+        for item in inbox:
+            self.handle(connection, item)
+            if connection.inbox is not inbox:  # closed, or moved to another transport
+                return
+            if connection.running >= self._max_handlers:
+                self._wait(connection)
+                return
+            if self._clock() >= deadline:
+                self._wait(connection)
+                self.resume(connection)
+                return
+        connection.inbox = None
+        self.drained(connection)
+
+    def _wait(self, connection: Connection) -> None:
+        connection.held = True
+        self.hold(connection)
+
+    def resume(self, connection: Connection) -> None:
+        """Go on at the loop's next turn, if it is still to be gone on with."""
+        if connection.held:
+            connection.held = False
+            self._defer(lambda: self._resumed(connection))
+
+    def _resumed(self, connection: Connection) -> None:
+        if connection.transport.name != self.name:  # it moved to another transport meanwhile
+            return
+        if connection.running < self._max_handlers:
+            self.pump(connection)
+        else:
+            connection.held = True
+
+    def lost(self, connection: Connection) -> None:
+        """A write failed: nothing more is written, and the session ends when the fan-out that wrote
+        has let go.
+        """
+        connection.outbox = LOST
+        self.engine.close_soon(connection, TRANSPORT_ERROR)
+
+    def overflow(self, connection: Connection) -> None:
+        """More waits for this client than may."""
+        connection.outbox = LOST
+        self.engine.close_soon(connection, SLOW_CONSUMER)

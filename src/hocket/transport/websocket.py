@@ -1,0 +1,182 @@
+"""The transport `websocket`: an Engine.IO session whose fd carries WebSocket frames."""
+
+from __future__ import annotations
+
+import os
+
+from hocket.errors import (
+    PARSE_ERROR,
+    PING_TIMEOUT,
+    SHUTTING_DOWN,
+    SLOW_CONSUMER,
+    TRANSPORT_CLOSE,
+    TRANSPORT_ERROR,
+    HTTPError,
+    WebSocketError,
+)
+from hocket.hub.connection import Connection
+from hocket.hub.engine import Engine
+from hocket.hub.outbox import Backlog
+from hocket.protocol import engineio, websocket
+from hocket.protocol.http1 import Request
+from hocket.transport.linger import Linger
+from hocket.transport.reactor import Reactor
+from hocket.transport.session import SessionTransport
+
+_SWITCH = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: %s\r\n\r\n"
+)
+_CLOSE_CODES = {SHUTTING_DOWN: 1001, PARSE_ERROR: websocket.POLICY}  # any other reason: 1000
+
+
+class Frame(engineio.EncodedPacket):
+    """A frame that is no Engine.IO packet: pong, close."""
+
+    __slots__ = ("_frame",)
+
+    def __init__(self, opcode: int, payload: bytes) -> None:
+        self._frame = websocket.frame(opcode, payload)
+        self.volatile = False
+
+    def form(self, wire: int) -> bytes:
+        return self._frame
+
+
+def switch_response(request: Request) -> bytes:
+    """The answer to an upgrade request (RFC 6455 section 4.2); raises HTTPError."""
+    if request.method != "GET" or request.version != "1.1":
+        raise HTTPError(400, "a WebSocket is opened with GET and HTTP/1.1")
+    if request.length != 0:
+        raise HTTPError(400, "a WebSocket is opened without a body")
+    if request.get(b"sec-websocket-version") != b"13":
+        raise HTTPError(426, "only WebSocket version 13", (b"sec-websocket-version", b"13"))
+    key = request.get(b"sec-websocket-key")
+    if not websocket.is_key(key):
+        raise HTTPError(400, "bad Sec-WebSocket-Key")
+    return _SWITCH % websocket.accept_token(key)
+
+
+class WebSocketTransport(SessionTransport):
+    """Sessions over WebSocket.
+
+    Args:
+        engine: the sessions.
+        reactor: the fds.
+        linger: for fds whose last bytes the peer should still read.
+    """
+
+    name = "websocket"
+
+    def __init__(self, engine: Engine, reactor: Reactor, linger: Linger) -> None:
+        super().__init__(engine, reactor)
+        self._linger = linger
+        self._max_payload = engine.limits.max_payload
+
+    # What the reactor calls
+
+    def received(self, connection: Connection, data: bytes) -> None:
+        # HOT: one whole text frame, which is what a chat client sends, skips the receiver (2 us).
+        if connection.receiver is None and len(data) <= self._max_payload:
+            payload = websocket.whole_text(data)
+            if payload is not None and payload.isascii():
+                self.engine.receive_text(connection, payload)
+                if connection.running >= self._max_handlers and not connection.closed:
+                    connection.inbox = iter(())
+                    self._wait(connection)
+                return
+        if connection.receiver is None:
+            connection.receiver = websocket.Receiver(self._max_payload)
+        self.resume_with(connection, data)
+
+    def resume_with(self, connection: Connection, data: bytes) -> None:
+        """Go on with the connection's receiver."""
+        receiver = connection.receiver
+        if receiver is not None:
+            receiver.receive_data(data)
+            connection.inbox = receiver.events()
+            self.pump(connection)
+
+    def pump(self, connection: Connection) -> None:
+        try:
+            super().pump(connection)
+        except WebSocketError as error:
+            self.fail(connection, error)
+
+    def fail(self, connection: Connection, error: WebSocketError) -> None:
+        """The client broke RFC 6455: tell it with a close frame why (section 7.1.7)."""
+        self.engine.fanout.send(
+            connection,
+            Frame(websocket.CLOSE, error.code.to_bytes(2, "big") + str(error).encode()[:120]),
+        )
+        self.part(connection)
+        self.engine.refuse(connection, error)
+
+    def ended(self, connection: Connection) -> None:
+        self.engine.close(connection, TRANSPORT_CLOSE)
+
+    def failed(self, connection: Connection) -> None:
+        self.engine.close(connection, TRANSPORT_ERROR)
+
+    def writable(self, connection: Connection) -> None:
+        outbox = connection.outbox
+        if not isinstance(outbox, Backlog):
+            self.reactor.stop_write(connection)
+            return
+        try:
+            if outbox.write_out(os.write, connection.fd):
+                connection.outbox = None
+                self.reactor.stop_write(connection)
+        except OSError:
+            self.engine.close(connection, TRANSPORT_ERROR)
+
+    # What SessionTransport calls
+
+    def handle(self, connection: Connection, item: tuple[int, bytes]) -> None:
+        opcode, payload = item
+        if opcode == websocket.TEXT:
+            self.engine.receive_text(connection, payload)
+        elif opcode == websocket.BINARY:
+            self.engine.receive_binary(connection, payload)
+        elif opcode == websocket.PING:
+            self.engine.fanout.send(connection, Frame(websocket.PONG, payload))
+        elif opcode == websocket.CLOSE:
+            self.closed_by_client(connection, payload)
+
+    def closed_by_client(self, connection: Connection, payload: bytes) -> None:
+        """Answer a close frame with its own code and go (RFC 6455 section 5.5.1)."""
+        self.engine.fanout.send(connection, Frame(websocket.CLOSE, payload[:2]))
+        self.part(connection)
+        self.engine.close(connection, TRANSPORT_CLOSE)
+
+    def hold(self, connection: Connection) -> None:
+        self.reactor.hold(connection)
+
+    def drained(self, connection: Connection) -> None:
+        self.reactor.release(connection)
+        if connection.receiver is not None and connection.receiver.idle:
+            connection.receiver = None
+
+    # What the hub calls
+
+    def backlog(self, connection: Connection, rest: bytes) -> None:
+        outbox = connection.outbox = Backlog(self.engine.limits.max_outbox, self.overflow)
+        outbox.add(connection, rest)
+        self.reactor.want_write(connection)
+
+    def finish(self, connection: Connection, reason: str) -> None:
+        if connection.fd < 0:
+            return
+        if reason in (TRANSPORT_CLOSE, TRANSPORT_ERROR, PING_TIMEOUT, SLOW_CONSUMER):
+            self.reactor.close(connection, reset=reason == SLOW_CONSUMER)
+            return
+        self.engine.fanout.send(
+            connection,
+            Frame(websocket.CLOSE, _CLOSE_CODES.get(reason, websocket.NORMAL).to_bytes(2, "big")),
+        )
+        self.part(connection)
+
+    def part(self, connection: Connection) -> None:
+        """Leave the fd to linger, with what is still to be sent."""
+        outbox = connection.outbox
+        self._linger.part(connection, outbox if isinstance(outbox, Backlog) else None)
