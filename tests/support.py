@@ -157,9 +157,7 @@ class Gone(Exception):
     """The server closed the connection where more was expected."""
 
 
-def head(
-    host: str, target: str, method: str = "GET", *fields: str, version: str = "1.1"
-) -> bytes:
+def head(host: str, target: str, method: str = "GET", *fields: str, version: str = "1.1") -> bytes:
     """A request head; `fields` are whole lines."""
     lines = [f"{method} {target} HTTP/{version}", f"Host: {host}", *fields]
     return "".join(f"{line}\r\n" for line in lines).encode("latin-1") + b"\r\n"

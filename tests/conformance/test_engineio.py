@@ -370,9 +370,7 @@ async def test_a_cancelled_poll_ends_the_session() -> None:
     async with suite_server("engineio", **CALM) as site:
         client = await PollingClient.opened(site, "/engine.io/")
         async with await Wire.to(site) as wire:
-            await wire.send(
-                f"GET {client.target} HTTP/1.1\r\nHost: {site.host}\r\n\r\n".encode()
-            )
+            await wire.send(f"GET {client.target} HTTP/1.1\r\nHost: {site.host}\r\n\r\n".encode())
         while site.sessions:
             await asyncio.sleep(0.005)
         assert (await client.poll()).status == 400

@@ -53,6 +53,7 @@ class Dispatcher:
     def __init__(self, loop: Loop, on_error: OnError) -> None:
         self._clock = loop.clock
         self._new_task = loop.new_task
+        self._current_task = loop.current_task
         self._on_error = on_error
         self._quiet_until = 0.0
         # What runs is held on to here; the event loop itself holds no task that waits. (A callback
@@ -134,7 +135,7 @@ class Dispatcher:
 
     def _ended(self, connection: Connection) -> None:
         """The current task is at its end."""
-        if (task := asyncio.current_task()) is not None:
+        if (task := self._current_task()) is not None:
             self.tasks.discard(task)
         connection.running -= 1
         if connection.held:
@@ -142,7 +143,7 @@ class Dispatcher:
 
     def _report(self, error: BaseException, socket: Socket, event: str) -> None:
         """To `on_error`, unless it is the server, stopping, that cancelled the handler."""
-        task = asyncio.current_task()
+        task = self._current_task()
         stopped = (
             task is not None and task.cancelling() and isinstance(error, asyncio.CancelledError)
         )

@@ -66,6 +66,7 @@ class Loop:
     call_later: Callable[[float, Callable[[], None]], Any]
     spawn: Callable[[Any], None]
     new_task: Callable[[Any], asyncio.Task[Any]]
+    current_task: Callable[[], asyncio.Task[Any] | None]
     choose_write: Callable[[], Write]
     pause: Callable[[bool], None]
     new_id: Callable[[], str]

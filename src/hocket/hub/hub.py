@@ -176,7 +176,7 @@ class Hub:
         if socket.state != CONNECTING:
             return
         connection, stand_in = socket.connection, socket.end
-        packets = [socketio.encode(socketio.CONNECT, socket.nsp.name, {"sid": socket.id})]
+        packets = [socketio.connected(socket.nsp.name, socket.id)]
         if stand_in is not connection:
             self.fanout.catch_up(stand_in)
             if isinstance(stand_in.outbox, Held):

@@ -108,14 +108,12 @@ def handshake(
     sid: str, upgrades: list[str], ping_interval: float, ping_timeout: float, max_payload: int
 ) -> bytes:
     """The open packet. Times are in seconds here and in milliseconds on the wire."""
-    return b"0" + json.encode(
-        {
-            "sid": sid,
-            "upgrades": upgrades,
-            "pingInterval": round(ping_interval * 1000),
-            "pingTimeout": round(ping_timeout * 1000),
-            "maxPayload": max_payload,
-        }
+    return b'0{"sid":"%b","upgrades":%b,"pingInterval":%d,"pingTimeout":%d,"maxPayload":%d}' % (
+        sid.encode(),
+        json.encode(upgrades),
+        round(ping_interval * 1000),
+        round(ping_timeout * 1000),
+        max_payload,
     )
 
 

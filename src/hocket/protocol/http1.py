@@ -29,7 +29,6 @@ HEAD_END: Final = b"\r\n\r\n"
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=%:\[\]-]+")
 _ABSOLUTE = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
 _PHRASES: Final[dict[int, bytes]] = {status.value: status.phrase.encode() for status in HTTPStatus}
-_ENCODED = re.compile(r"[%+;]|&&|^&|&$")
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?")
 _MAX_SIZE_LINE = 256
 _MAX_TRAILER = 8_192
@@ -74,8 +73,10 @@ class Request:
     def params(self) -> dict[str, str]:
         """The query's parameters; of a repeated one the last."""
         query = self.query
-        if not _ENCODED.search(query):  # as nearly always: a tenth of the time
-            pairs = [pair.partition("=") for pair in query.split("&", 101)] if query else []
+        if not query:
+            return {}
+        if "%" not in query and "+" not in query:  # as nearly always; parse_qsl takes 10 us
+            pairs = [pair.partition("=") for pair in query.split("&", 101) if pair]
             if len(pairs) > 100:
                 raise HTTPError(400, "over 100 query parameters")
             return {name: value for name, _, value in pairs}

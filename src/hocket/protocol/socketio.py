@@ -206,6 +206,12 @@ def encode(
     return EncodedPacket(head if data is None else head + _encode(data), buffers, volatile)
 
 
+def connected(namespace: str, sid: str) -> EncodedPacket:
+    """The answer that lets a client into a namespace."""
+    head = _HEADS[CONNECT] if namespace == "/" else b"40%b," % namespace.encode()
+    return EncodedPacket(b'%b{"sid":"%b"}' % (head, sid.encode()))
+
+
 def _may_hold_bytes(value: Any) -> bool:
     """False only for what surely has no bytes in it: 0.3 us for a small dict, where to_builtins and
     `extract` take 3.

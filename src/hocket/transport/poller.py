@@ -9,8 +9,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 DRAIN: Final = 0.002  # seconds of serving ready fds before the event loop has its turn
-# Fds asked for at a time. The kernel moves those it names to the end of its list: fair to all.
-BATCH: Final = 64
+BATCH: Final = 64  # fds asked for at a time
 
 
 class Poller(Protocol):
@@ -51,6 +50,9 @@ class EpollPoller:
         self._clock = clock
         self._mask = select.EPOLLOUT if writable else select.EPOLLIN
         self._epoll = select.epoll()
+        # Named by the kernel and not served yet, when the time was up. They come first the next
+        # time: asked again, the kernel would name others, and these might never have their turn.
+        self._ready: list[tuple[int, int]] = []
         self._loop.add_reader(self._epoll.fileno(), self.drain)
 
     def add(self, fd: int) -> None:
@@ -68,14 +70,17 @@ class EpollPoller:
     def drain(self) -> None:
         """Serve what is ready, for a bounded time."""
         deadline = self._clock() + DRAIN
-        while True:
-            ready = self._epoll.poll(0, BATCH)
-            for fd, _ in ready:
+        more = True
+        while more:
+            if not self._ready:
+                self._ready = self._epoll.poll(0, BATCH)
+                self._ready.reverse()
+                more = len(self._ready) == BATCH
+            while self._ready:
+                fd, _ = self._ready.pop()
                 self._serve(fd)
                 if self._clock() >= deadline:
                     return
-            if len(ready) < BATCH:
-                return
 
     def close(self) -> None:
         self._loop.remove_reader(self._epoll.fileno())
