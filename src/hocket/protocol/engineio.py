@@ -45,7 +45,8 @@ NOOP: Final = 0x36
 
 SEPARATOR: Final = b"\x1e"
 
-# What a client may send in which state: everything else is a bad packet and ends the session (or,
+# What a client may send in which state, by type, and while probing to the letter: everything else
+# is a bad packet and ends the session (or,
 # while probing, the probe).
 CLIENT_MAY_SEND: Final[dict[str, frozenset[bytes]]] = {
     "polling": frozenset({b"1", b"3", b"4"}),
@@ -121,8 +122,7 @@ def check_text(packet: bytes, state: str) -> int:
     """The type of a text packet that a client may send in `state`; raises PacketError for any
     other.
     """
-    allowed = CLIENT_MAY_SEND[state]
-    if packet[:1] not in allowed and packet not in allowed:
+    if (packet if state == "probing" else packet[:1]) not in CLIENT_MAY_SEND[state]:
         raise PacketError(f"a client may not send {packet[:8]!r} while {state}")
     return packet[0]
 

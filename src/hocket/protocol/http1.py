@@ -130,14 +130,13 @@ def parse_head(head: bytes) -> Request:
     if version not in ("1.1", "1.0"):
         raise HTTPError(505, "only HTTP/1.0 and HTTP/1.1")
     request = Request(head, parser.get_method().decode(), version, sink.fields)
-    request.keep_alive = parser.should_keep_alive()
     _set_target(request, sink.target)
     _check_host(request)
     _set_length(request)
     request.expects = request.get(b"expect").lower() == b"100-continue"
-    if request.get(b"upgrade").lower() == b"websocket":
-        tokens = request.get(b"connection").lower().split(b",")
-        request.upgrade = b"upgrade" in [token.strip() for token in tokens]
+    options = [option.strip() for option in request.get(b"connection").lower().split(b",")]
+    request.keep_alive = b"close" not in options and (version == "1.1" or b"keep-alive" in options)
+    request.upgrade = request.get(b"upgrade").lower() == b"websocket" and b"upgrade" in options
     return request
 
 

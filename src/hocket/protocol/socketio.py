@@ -140,7 +140,10 @@ def decode(text: bytes) -> Packet:
     data = decode_json(payload) if payload else None
     if not _VALID[type](data) or (type in (ACK, BINARY_ACK) and ack_id is None):
         raise PacketError(f"the payload does not fit packet type {type}")
-    name = "/" if namespace is None else namespace.decode()
+    try:
+        name = "/" if namespace is None else namespace.decode()
+    except UnicodeDecodeError:
+        raise PacketError("the namespace is not UTF-8") from None
     return Packet(type, name, None if ack_id is None else int(ack_id), data, attachments)
 
 

@@ -16,7 +16,7 @@ import pytest
 from hocket.hub import fanout
 from hocket.hub.socket import Socket
 from hocket.hub.target import Target
-from tests.unit.hub.fakes import World
+from tests.unit.hub.world import World
 
 ROOMS = ["a", "b", "c"]
 HISTORIES = 2_000

@@ -26,7 +26,7 @@ from hocket.transport.http import HttpStream, HttpTransport
 from hocket.transport.linger import Linger
 from hocket.transport.poller import BATCH, DRAIN, EpollPoller
 from hocket.transport.reactor import Reactor
-from tests.unit.hub.fakes import FakeLoop, World
+from tests.unit.hub.world import FakeLoop, World
 
 EVENT = '42["e"]'
 
