@@ -240,6 +240,7 @@ class Wire:
             data = await asyncio.get_running_loop().sock_recv(self._socket, 1 << 18)
         if not data:
             self.ended = True
+            self.close()
             raise Gone(bytes(self._buffer))
         self._buffer += data
 
