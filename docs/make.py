@@ -62,8 +62,9 @@ def api_page() -> str:
 
 # Public in Python's sense, for other rooms of the house; not for users.
 INTERNAL = {
-    "all_rooms", "room_names", "connection", "end", "joined", "nsp", "calls", "state", "admit",
-    "report", "startup", "shutdown", "given", "hub", "static", "dynamic", "routes", "runner",
+    "all_rooms", "room_names", "connection", "end", "joined", "nsp", "calls", "state", "deliver",
+    "admit", "report", "startup", "shutdown", "given", "hub", "static", "dynamic", "routes",
+    "runner",
 }  # fmt: skip
 
 

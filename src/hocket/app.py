@@ -258,30 +258,30 @@ class App(Namespace):
         return self._ask_hooks if self._handshake_hooks else None
 
     def _ask_hooks(self, handshake: Handshake) -> Any:
-        if any(inspect.iscoroutinefunction(hook) for hook in self._handshake_hooks):
-            return self._ask_hooks_later(handshake)
-        for hook in self._handshake_hooks:
-            if (reason := self._verdict(lambda hook=hook: hook(handshake))) is not None:  # type: ignore[misc]
-                return reason
-        return None
-
-    async def _ask_hooks_later(self, handshake: Handshake) -> str | None:
-        for hook in self._handshake_hooks:
+        for at, hook in enumerate(self._handshake_hooks):
             try:
-                result = hook(handshake)
-                if inspect.isawaitable(result):
-                    result = await result
+                answer = hook(handshake)
             except Exception as error:
                 return self._reason(error)
-            if result is False:
+            if inspect.isawaitable(answer):
+                return self._ask_hooks_later(handshake, answer, self._handshake_hooks[at + 1 :])
+            if answer is False:
                 return "Forbidden"
         return None
 
-    def _verdict(self, ask: Callable[[], Any]) -> str | None:
+    async def _ask_hooks_later(
+        self, handshake: Handshake, answer: Any, rest: list[Callable[[Handshake], Any]]
+    ) -> str | None:
         try:
-            return "Forbidden" if ask() is False else None
+            if await answer is False:
+                return "Forbidden"
+            for hook in rest:
+                answer = hook(handshake)
+                if (await answer if inspect.isawaitable(answer) else answer) is False:
+                    return "Forbidden"
         except Exception as error:
             return self._reason(error)
+        return None
 
     def _reason(self, error: Exception) -> str:
         if isinstance(error, ConnectError):

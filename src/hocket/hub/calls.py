@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from hocket.errors import CallTimeout, Disconnected
 
 if TYPE_CHECKING:
-    from hocket.hub.namespace import Namespace
     from hocket.hub.socket import Socket
 
 
@@ -19,8 +18,8 @@ class Call:
 
     __slots__ = ("_done", "_event", "_waiting", "answers", "id")
 
-    def __init__(self, nsp: Namespace, event: str, sockets: list[Socket]) -> None:
-        self.id = nsp.next_ack_id()
+    def __init__(self, id: int, event: str, sockets: list[Socket]) -> None:
+        self.id = id
         self.answers: list[Any] = []
         self._event = event
         self._waiting = {socket for socket in sockets if socket.connected}

@@ -35,6 +35,9 @@ class Transport(Protocol):
     def lost(self, connection: Connection) -> None:
         """A write failed. Called from within a fan-out: end the connection later, not now."""
 
+    def overflow(self, connection: Connection) -> None:
+        """More waits for this client than may: from now on it gets nothing, and it ends soon."""
+
     def resume(self, connection: Connection) -> None:
         """Fewer handlers run than may: go on with what was held back."""
 
@@ -119,7 +122,7 @@ class Held:
         self._overflow = overflow
 
     def put(self, connection: Connection, packet: EncodedPacket) -> None:
-        if self._left < 0:
+        if self._left < 0:  # there would be a hole in it
             return
         self.packets.append(packet)
         self._left -= len(packet.text) + sum(map(len, packet.attachments))

@@ -112,8 +112,7 @@ class Dispatcher:
         finally:
             self._watch(began, handler)
         if type(result) is types.CoroutineType:  # a `def` that gives what an `async def` made
-            rest = Handler(lambda _: result)
-            task = self._event_task(rest, socket, event, [], ack_id)
+            task = self._event_task(_given(result, handler), socket, event, [], ack_id)
             self._start_task(socket.connection, task)
         elif ack_id is not None:
             self._acknowledge(socket, event, ack_id, result)
@@ -158,7 +157,7 @@ class Dispatcher:
         except (TypeError, ValueError, RecursionError) as error:
             self._on_error(error, socket, event)
         else:
-            socket.nsp.hub.fanout.send(socket.end, packet)
+            socket.deliver(packet)
 
     def connect(self, socket: Socket, auth: dict[str, Any], accept: Accept, refuse: Refuse) -> None:
         """Middleware, then the `connect` handler, then `accept` or `refuse`: at once if all of them
@@ -180,14 +179,24 @@ class Dispatcher:
         refuse: Refuse,
     ) -> None:
         try:
-            for step in steps:
-                began = self._clock()
-                step.function(socket, *step.fit([auth]))
-                self._watch(began, step)
+            for at, step in enumerate(steps):
+                result = self._step(step, socket, auth)
+                if type(result) is types.CoroutineType:  # a `def` that gives what is to be awaited
+                    rest = [_given(result, step), *steps[at + 1 :]]
+                    task = self._connect_task(socket, auth, rest, accept, refuse)
+                    self._start_task(socket.connection, task)
+                    return
         except (Exception, asyncio.CancelledError) as error:
             refuse(socket, self._refusal(error, socket))
         else:
             accept(socket)
+
+    def _step(self, step: Handler, socket: Socket, auth: dict[str, Any]) -> Any:
+        began = self._clock()
+        try:
+            return step.function(socket, *step.fit([auth]))
+        finally:
+            self._watch(began, step)
 
     async def _connect_task(
         self,
@@ -261,3 +270,10 @@ class Dispatcher:
                 held * 1000,
                 extra={"handler": handler.name, "held_ms": round(held * 1000)},
             )
+
+
+def _given(coroutine: Coroutine[Any, Any, Any], giver: Handler) -> Handler:
+    """A handler for a coroutine that a `def` has made: what is left of it to do."""
+    rest = Handler(lambda socket: coroutine)
+    rest.name = giver.name
+    return rest

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from hocket.errors import FORCED_CLOSE, PARSE_ERROR, PING_TIMEOUT, TRANSPORT_CLOSE, PacketError
 from hocket.hub.connection import CLOSED, Connection, Transport
@@ -35,6 +35,9 @@ class Limits:
     max_outbox: int = 1_048_576
     max_pending: int = 67_108_864
     keep_headers: bool = True
+
+
+HELD: Final = 2.0  # seconds between two ticks, from which on the loop was held
 
 
 class Layer(Protocol):
@@ -143,15 +146,20 @@ class Engine:
         self.heartbeats.put(connection.sid, self._interval)
 
     def tick(self, now: float) -> None:
-        """Once every `heartbeats.tick` seconds."""
-        for sid in self.heartbeats.advance(now):
+        """Once every `heartbeats.tick` seconds. When the loop was held for longer, nobody is judged
+        this time: the pongs that came meanwhile are not read yet.
+        """
+        before = self.heartbeats.now
+        due = list(self.heartbeats.advance(now))
+        late = (self.heartbeats.now - before) * self.heartbeats.tick > HELD
+        for sid in due:
             if (connection := self.connections.get(sid)) is not None:
-                self._beat(connection)
+                self._beat(connection, late)
         for sid in self.arrivals.advance(now):
             if (connection := self.connections.get(sid)) is not None and not connection.sockets:
                 self.close(connection, FORCED_CLOSE)
 
-    def _beat(self, connection: Connection) -> None:
+    def _beat(self, connection: Connection, late: bool) -> None:
         now, wheel = self.heartbeats.now, self.heartbeats
         due = connection.pinged + (self._interval if connection.answered else self._timeout)
         if now < due:
@@ -160,6 +168,8 @@ class Engine:
             connection.pinged, connection.answered = now, False
             wheel.put(connection.sid, min(self._interval, self._timeout))
             self.fanout.send(connection, engineio.PING_PACKET)
+        elif late:
+            wheel.put(connection.sid, 1)
         else:
             self.close(connection, PING_TIMEOUT)
 

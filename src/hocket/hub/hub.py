@@ -11,7 +11,6 @@ from hocket.errors import (
     CLIENT_LEFT,
     SERVER_CLOSED,
     SERVER_LEFT,
-    SLOW_CONSUMER,
     ConnectError,
     Overloaded,
     PacketError,
@@ -148,6 +147,7 @@ class Hub:
             )
             return
         socket = Socket(self.engine.loop.new_id(), nsp, connection, packet.data)
+        self.fanout.catch_up(connection)  # in this namespace it gets nothing from before
         connection.sockets += (socket,)
         if nsp.handlers.connect_steps():
             socket.end = self._stand_in(socket)
@@ -165,9 +165,8 @@ class Hub:
         stand_in = Connection(
             connection.sid, connection.transport, connection.wire, self.fanout.seq
         )
-        stand_in.outbox = Held(
-            self.engine.limits.max_outbox, lambda: self.engine.close_soon(connection, SLOW_CONSUMER)
-        )
+        limit = self.engine.limits.max_outbox
+        stand_in.outbox = Held(limit, lambda: connection.transport.overflow(connection))
         stand_in.sockets = (socket,)
         return stand_in
 
@@ -204,7 +203,7 @@ class Hub:
         for each in connection.sockets if close else (socket,):
             if each.state == CONNECTING:
                 self._refuse(each, ConnectError("disconnected"))
-            else:
+            elif each.state != ENDED:  # another one's `disconnect` handler may have ended it
                 self.fanout.send(connection, socketio.encode(socketio.DISCONNECT, each.nsp.name))
                 self._end(each, SERVER_LEFT)
         if close:

@@ -9,6 +9,7 @@ from hocket.hub.connection import Connection
 from hocket.hub.handshake import Handshake
 from hocket.hub.room import Room
 from hocket.hub.target import Target, event_packet
+from hocket.protocol.engineio import EncodedPacket
 
 if TYPE_CHECKING:
     from hocket.hub.namespace import Namespace
@@ -117,11 +118,15 @@ class Socket:
         has left gets nothing, silently.
         """
         packet = event_packet(self.nsp.name, event, args)
-        hub = self.nsp.hub
-        if hub.in_its_thread():
-            hub.fanout.send(self.end, packet)
+        if self.nsp.hub.in_its_thread():
+            self.deliver(packet)
         else:
-            hub.in_loop(lambda: hub.fanout.send(self.end, packet))
+            self.nsp.hub.in_loop(lambda: self.deliver(packet))
+
+    def deliver(self, packet: EncodedPacket) -> None:
+        """A packet for this socket, from the loop's own thread."""
+        if self.state != ENDED:  # its client may be in other namespaces still
+            self.nsp.hub.fanout.send(self.end, packet)
 
     async def call(self, event: str, *args: Any, timeout: float = 60.0) -> Any:
         """Send an event and wait for the client's ack.
@@ -135,8 +140,10 @@ class Socket:
         """
         if self.state == CONNECTING:
             raise RuntimeError("a client cannot answer before its connect handler has returned")
-        call = Call(self.nsp, event, [self])
-        self.nsp.hub.fanout.send(self.end, event_packet(self.nsp.name, event, args, call.id))
+        id = self.nsp.next_ack_id()
+        packet = event_packet(self.nsp.name, event, args, id)
+        call = Call(id, event, [self])
+        self.deliver(packet)
         return await call.one(timeout)
 
     def join(self, *rooms: str) -> None:

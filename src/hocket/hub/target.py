@@ -109,8 +109,10 @@ class Target:
         Raises: CallTimeout, with those answers that came as `answers`; Overloaded.
         """
         self._nsp.hub.fanout.check_room()
-        call = Call(self._nsp, event, self._nsp.select(self._rooms, self._excluded))
-        self._emit(event_packet(self._nsp.name, event, args, call.id))
+        id = self._nsp.next_ack_id()
+        packet = event_packet(self._nsp.name, event, args, id)
+        call = Call(id, event, self._nsp.select(self._rooms, self._excluded))
+        self._emit(packet)
         return await call.all(timeout)
 
     async def sockets(self) -> list[Socket]:

@@ -201,6 +201,8 @@ def encode(
     if _may_hold_bytes(data):
         builtins = msgspec.to_builtins(data, builtin_types=_BYTES_LIKE, str_keys=True)
         data = extract(builtins, buffers)
+        if buffers and type not in (EVENT, ACK):
+            raise TypeError("only events and acks can carry bytes")
     head = b"4%d%d-" % (type + BINARY_EVENT - EVENT, len(buffers)) if buffers else _HEADS[type]
     if namespace != "/":
         head += namespace.encode() + b","

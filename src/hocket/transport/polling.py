@@ -78,7 +78,6 @@ class PollQueue:
         self.packets.append(packet)
         self.size += len(packet.form(POLLING))
         if self.poll is None and len(self.packets) > 1 and self.size > self.limit:
-            self.full = True
             self.transport.overflow(connection)
         elif self.poll is not None and not self.scheduled:
             self.scheduled = True
@@ -208,7 +207,11 @@ class PollingTransport(SessionTransport):
             self._respond(stream, queue.payload(), queue.poll_headers)
 
     def overflow(self, connection: Connection) -> None:
-        """The outbox stays what it is until the end, which still answers what waits."""
+        """The outbox stays what it is until the end, which still answers what waits; nothing more
+        goes into it: there would be a hole in it.
+        """
+        if isinstance(connection.outbox, PollQueue):
+            connection.outbox.full = True
         self.engine.close_soon(connection, SLOW_CONSUMER)
 
     def backlog(self, connection: Connection, rest: bytes) -> None:

@@ -82,6 +82,6 @@ class SessionTransport:
         self.engine.close_soon(connection, TRANSPORT_ERROR)
 
     def overflow(self, connection: Connection) -> None:
-        """More waits for this client than may."""
+        """More waits for this client than may. It gets no more: there would be a hole in it."""
         connection.outbox = LOST
         self.engine.close_soon(connection, SLOW_CONSUMER)
