@@ -1,21 +1,23 @@
-"""Hocket: each client has a user and two rooms; `go` sends one message of 120 bytes to all."""
+"""Hocket: each client has a user and two rooms; `go` sends one message of 121 bytes to all.
+
+python benchmarks/peers/hocket_app.py PORT
+"""
 
 import sys
 import time
+from itertools import count
 from typing import Any
 
 from hocket import App, Socket
 
 app = App(origins="*")
-joined = 0
+numbers = count()
 
 
 @app.on("connect")
 def connect(socket: Socket, auth: dict[str, Any]) -> None:
-    global joined
-    socket.user = str(auth["user"])
-    socket.join("general", f"room-{joined // 50}")
-    joined += 1
+    socket.user = str(auth.get("user", ""))
+    socket.join("general", f"room-{next(numbers) // 50}")
 
 
 @app.on("go")
@@ -24,4 +26,4 @@ def go(socket: Socket, text: str) -> None:
 
 
 if __name__ == "__main__":
-    app.run(port=int(sys.argv[1]))
+    app.run(host="127.0.0.1", port=int(sys.argv[1]))

@@ -1,0 +1,135 @@
+"""What the kernel knows: CPU and memory of processes, other load, and what this machine is.
+
+Linux only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+PROC = Path("/proc")
+TICKS_PER_SECOND = float(os.sysconf("SC_CLK_TCK"))
+
+
+class GoneError(Exception):
+    """A process ended while it was looked at."""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        raise GoneError(f"{path} is gone") from None
+
+
+def family(pid: int) -> list[int]:
+    """A process and everything it started that still runs."""
+    pids = [pid]
+    for parent in pids:  # grows as it goes
+        for task in _tasks(parent):
+            pids += map(int, _read(task / "children").split())
+    return pids
+
+
+def cpu_ns(pid: int) -> int:
+    """CPU time of a process family, at the scheduler's resolution: /proc/PID/stat has ticks of
+    10 ms.
+    """
+    return sum(_task_ns(task) for member in family(pid) for task in _tasks(member))
+
+
+def _tasks(pid: int) -> list[Path]:
+    try:
+        return list((PROC / str(pid) / "task").iterdir())
+    except FileNotFoundError:
+        raise GoneError(f"process {pid} is gone") from None
+
+
+def _task_ns(task: Path) -> int:
+    return int(_read(task / "schedstat").split()[0])
+
+
+def memory(pid: int) -> tuple[int, int]:
+    """PSS of a process family and the anonymous part of it, in bytes."""
+    total = anonymous = 0
+    for member in family(pid):
+        fields = dict(
+            line.split(":") for line in _read(PROC / str(member) / "smaps_rollup").splitlines()[1:]
+        )
+        total += _bytes(fields["Pss"])
+        anonymous += _bytes(fields["Pss_Anon"])
+    return total, anonymous
+
+
+def _bytes(field: str) -> int:
+    return int(field.split()[0]) * 1024  # "    308 kB"
+
+
+def machine_seconds() -> tuple[float, float]:
+    """CPU time this machine has spent since it started, and time stolen from it by its host."""
+    ticks = [int(field) for field in (PROC / "stat").read_text().split("\n", 1)[0].split()[1:9]]
+    user, nice, system, _idle, _iowait, irq, softirq, steal = ticks
+    return (user + nice + system + irq + softirq) / TICKS_PER_SECOND, steal / TICKS_PER_SECOND
+
+
+def cores() -> tuple[int, int]:
+    """A core for the server and one for the load; the same one if there is no other."""
+    usable = sorted(os.sched_getaffinity(0))
+    return usable[0], usable[min(1, len(usable) - 1)]
+
+
+def raise_file_limit() -> int:
+    """As many open files as this user may have, for this process and all it starts."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def facts(npm_folder: Path) -> dict[str, str | int]:
+    """What figures depend on: the machine, and the versions of everything that ran."""
+    found: dict[str, str | int] = {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count() or 1,
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }
+    found |= _programs()
+    for package in ("hocket", "uvloop", "httptools", "msgspec"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found | _npm_packages(npm_folder)
+
+
+def _cpu_model() -> str:
+    for line in (PROC / "cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _programs() -> dict[str, str]:
+    asked = {"node": ["node", "--version"], "gcc": ["gcc", "-dumpfullversion"]}
+    return {
+        name: subprocess.check_output(command, text=True).strip().removeprefix("v")
+        for name, command in asked.items()
+        if shutil.which(command[0])
+    }
+
+
+def _npm_packages(folder: Path) -> dict[str, str]:
+    """What is installed, not what should be."""
+    found = {}
+    for package in ("socket.io", "engine.io", "ws", "bufferutil"):
+        described = folder / "node_modules" / package / "package.json"
+        if described.exists():
+            found[package] = str(json.loads(described.read_text())["version"])
+    return found
