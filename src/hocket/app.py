@@ -107,7 +107,7 @@ class Namespace:
         hub = self._app.hub if self._app is not None else None
         if hub is None:
             raise RuntimeError("the app is not running yet: emit from a handler or from on_startup")
-        running = hub.namespace(self._name)
+        running = hub.addressed(self._name)
         if running is None:
             raise LookupError(
                 f"{self._name!r} is a pattern: name one namespace, such as app.namespace('/room-1')"

@@ -166,7 +166,7 @@ def refuse_planned(given: Mapping[str, Any]) -> None:
 def parse_value(row: Row, value: Any, source: str) -> Any:
     try:
         return row.parse(value)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         wanted = (
             f"{error}"
             if not str(error).startswith(("invalid literal", "could not convert"))

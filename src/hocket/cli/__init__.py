@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         args.command(args)
     except UsageError as error:
-        print(f"hocket: {error}", file=sys.stderr)
+        print("hocket:", " ".join(str(error).split()), file=sys.stderr)
         raise SystemExit(2) from None
 
 

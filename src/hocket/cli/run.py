@@ -82,7 +82,12 @@ def _failure(name: str, error: Exception) -> str:
 
 def _apps_in(module: Any) -> str:
     return (
-        ", ".join(name for name, value in vars(module).items() if isinstance(value, App)) or "none"
+        ", ".join(
+            name
+            for name, value in getattr(module, "__dict__", {}).items()
+            if isinstance(value, App)
+        )
+        or "none"
     )
 
 

@@ -10,6 +10,8 @@ from hocket.errors import UsageError
 from hocket.identity.tokens import check_secret, make_token
 from hocket.settings import load
 
+MOST_HOURS = 87_600  # ten years
+
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser(
@@ -29,4 +31,6 @@ def token(args: argparse.Namespace) -> None:
     if not secret:
         raise UsageError("set HOCKET_SECRET to the server's secret first")
     check_secret(secret)
+    if not 0 < args.hours <= MOST_HOURS:
+        raise UsageError(f"--hours is more than 0 and at most {MOST_HOURS}")
     print(make_token(secret, args.user, time.time(), args.hours * 3600))

@@ -50,6 +50,9 @@ class Layer(Protocol):
     def binary(self, connection: Connection, data: bytes) -> None:
         """A binary message; raises PacketError."""
 
+    def idle(self, connection: Connection) -> bool:
+        """Whether the client has not said yet what it wants; `connect_timeout` is for that."""
+
     def closed(self, connection: Connection, reason: str) -> None: ...
 
 
@@ -156,7 +159,8 @@ class Engine:
             if (connection := self.connections.get(sid)) is not None:
                 self._beat(connection, late)
         for sid in self.arrivals.advance(now):
-            if (connection := self.connections.get(sid)) is not None and not connection.sockets:
+            connection = self.connections.get(sid)
+            if connection is not None and self.layer.idle(connection):
                 self.close(connection, FORCED_CLOSE)
 
     def _beat(self, connection: Connection, late: bool) -> None:

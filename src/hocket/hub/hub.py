@@ -85,6 +85,13 @@ class Hub:
             found = self.namespaces[name] = Namespace(self, name, handlers)
         return found
 
+    def addressed(self, name: str) -> Namespace | None:
+        """As `namespace`, for whoever emits: a dynamic one that nobody is in is not kept."""
+        if name in self.namespaces or name in self._static:
+            return self.namespace(name)
+        handlers = self._match(name)
+        return None if handlers is None else Namespace(self, name, handlers)
+
     def _match(self, name: str) -> Handlers | None:
         for pattern, handlers in self._dynamic.items():
             if pattern.fullmatch(name):
@@ -112,6 +119,9 @@ class Hub:
         if packet is not None:
             connection.assembler = None
             self._packet(connection, packet)
+
+    def idle(self, connection: Connection) -> bool:
+        return not connection.sockets
 
     def closed(self, connection: Connection, reason: str) -> None:
         for socket in connection.sockets:

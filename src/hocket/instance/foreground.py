@@ -23,7 +23,7 @@ def run_app(app: App, flags: Mapping[str, Any]) -> None:
     try:
         run(app, settings_table.load(app.given, flags))
     except UsageError as error:
-        print(f"hocket: {error}", file=sys.stderr)
+        print("hocket:", " ".join(str(error).split()), file=sys.stderr)
         raise SystemExit(2) from None
 
 

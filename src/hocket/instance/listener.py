@@ -21,7 +21,7 @@ def open_listener(settings: Settings) -> sockets.socket:
         family = sockets.getaddrinfo(
             host, port, type=sockets.SOCK_STREAM, flags=sockets.AI_PASSIVE
         )[0][0]
-    except OSError:
+    except (OSError, UnicodeError, ValueError):
         raise UsageError(_NO_ADDRESS.format(host)) from None
     listener = sockets.socket(family, sockets.SOCK_STREAM)
     listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)

@@ -83,7 +83,13 @@ class Worker:
         self.hub = Hub(self.engine, self.app.static, self.app.dynamic, self.app.report)
         self._make_transports()
         self.app.hub = self.hub
-        await self.app.startup()
+        try:
+            await self.app.startup()
+        except BaseException:
+            self.app.hub = None
+            self.reactor.close_all()
+            listener.close()
+            raise
         self._every(self.engine.heartbeats.tick, self.engine.tick)
         self._every(self.http.tick_seconds, self.http.tick)
         tune(listener, self.settings)
@@ -140,11 +146,11 @@ class Worker:
             else:
                 routes(stream, request, body)
 
-        def upgrade(stream: HttpStream, request: Request, rest: bytes) -> None:
-            if request.path in ours:
-                gateway.upgrade(stream, request, rest)
-            else:
-                handle(stream, request, b"")
+        def upgrade(stream: HttpStream, request: Request, rest: bytes) -> bool:
+            if request.path not in ours:
+                return False
+            gateway.upgrade(stream, request, rest)
+            return True
 
         self.http.handle, self.http.upgrade = handle, upgrade
 

@@ -165,7 +165,10 @@ class Assembler:
         self._buffers.append(data)
         if len(self._buffers) < self._packet.attachments:
             return None
-        self._packet.data = restore(self._packet.data, self._buffers)
+        try:
+            self._packet.data = restore(self._packet.data, self._buffers)
+        except RecursionError:
+            raise PacketError("the packet is nested too deep") from None
         return self._packet
 
 

@@ -42,13 +42,14 @@ SUITE_SETTINGS: dict[str, Any] = {
 class WebSocketEcho(WebSocketTransport):
     """The transport `websocket` with an echo where the Engine.IO session would be."""
 
-    def upgrade(self, stream: HttpStream, request: Request, rest: bytes) -> None:
+    def upgrade(self, stream: HttpStream, request: Request, rest: bytes) -> bool:
         connection = Connection("", self, WEBSOCKET, 0)
         answer = switch_response(request)
         self.reactor.replace(stream, connection)
         write_small(connection.fd, answer)
         if rest:
             self.received(connection, rest)
+        return True
 
     def received(self, connection: Connection, data: bytes) -> None:
         if connection.receiver is None:
@@ -77,6 +78,9 @@ class EngineEcho:
 
     def binary(self, connection: Connection, data: bytes) -> None:
         self._fanout.send(connection, BinaryMessage(data))
+
+    def idle(self, connection: Connection) -> bool:
+        return False
 
     def closed(self, connection: Connection, reason: str) -> None:
         """Nothing to do."""

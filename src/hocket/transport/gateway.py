@@ -153,6 +153,7 @@ class Gateway:
 
     def upgrade(self, stream: HttpStream, request: Request, rest: bytes) -> None:
         """A WebSocket: a new session, or an old one that wants to move."""
+        stream.busy = True
         try:
             self._upgrade(stream, request, rest)
         except Refused as refused:

@@ -97,7 +97,9 @@ class HttpTransport:
         # wheel.
         self._fresh: list[HttpStream] = []
         self.handle: Callable[[HttpStream, Request, bytes], None] = _nothing_here
-        self.upgrade: Callable[[HttpStream, Request, bytes], None] = _nothing_here
+        # Takes over a stream that asks for a WebSocket, with what came behind its head; False: the
+        # request is to be answered as if it did not ask (RFC 9110 section 7.8).
+        self.upgrade: Callable[[HttpStream, Request, bytes], bool] = _no_upgrade
 
     @property
     def tick_seconds(self) -> float:
@@ -205,9 +207,7 @@ class HttpTransport:
         end += len(HEAD_END)
         request = parse_head(data[:end])
         rest = data[end:]
-        if request.upgrade:
-            stream.busy = True
-            self.upgrade(stream, request, rest)
+        if request.upgrade and request.length == 0 and self.upgrade(stream, request, rest):
             return None
         if request.length == 0:
             self._begin(stream, request, b"")
@@ -260,7 +260,7 @@ class HttpTransport:
         """Wait until little enough of a long response waits to be sent. Raises ConnectionError when
         the client has gone.
         """
-        while stream.backlog is not None and stream.backlog.size > self._max_outbox:
+        while stream.fd >= 0 and stream.backlog and stream.backlog.size > self._max_outbox:
             stream.on_room = asyncio.get_running_loop().create_future()
             await stream.on_room
         if stream.fd < 0:
@@ -316,6 +316,10 @@ def error_response(error: HTTPError, request: Request) -> bytes:
         head_only=request.method == "HEAD",
         close=not request.keep_alive,
     )
+
+
+def _no_upgrade(stream: HttpStream, request: Request, rest: bytes) -> bool:
+    return False
 
 
 def _nothing_here(stream: HttpStream, request: Request, body: bytes) -> None:

@@ -49,6 +49,7 @@ class EpollPoller:
         self._serve = serve
         self._clock = clock
         self._mask = select.EPOLLOUT if writable else select.EPOLLIN
+        self._paused = False
         self._epoll = select.epoll()
         # Named by the kernel and not served yet, when the time was up. They come first the next
         # time: asked again, the kernel would name others, and these might never have their turn.
@@ -62,6 +63,7 @@ class EpollPoller:
         self._epoll.unregister(fd)
 
     def pause(self, paused: bool) -> None:
+        self._paused = paused
         if paused:
             self._loop.remove_reader(self._epoll.fileno())
         else:
@@ -79,7 +81,7 @@ class EpollPoller:
             while self._ready:
                 fd, _ = self._ready.pop()
                 self._serve(fd)
-                if self._clock() >= deadline:
+                if self._paused or self._clock() >= deadline:
                     return
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ sends its own packets with POST.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from hocket.errors import (
@@ -25,6 +25,7 @@ from hocket.hub.engine import Engine
 from hocket.protocol import engineio
 from hocket.protocol.engineio import CLOSE_PACKET, NOOP_PACKET, PING_PACKET, POLLING, EncodedPacket
 from hocket.protocol.http1 import Request, response
+from hocket.protocol.websocket import BINARY, TEXT
 from hocket.transport.reactor import Reactor
 from hocket.transport.session import SessionTransport
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 FAREWELL: Final = (
     30.0  # seconds in which a client may fetch the last packets of a session that the server closed
 )
+ON_TIME: Final = 0.05  # seconds that a timer may be late without the plan being changed
 _TEXT = (b"content-type", b"text/plain; charset=UTF-8")
 _HTML = (
     b"content-type",
@@ -231,28 +233,38 @@ class PollingTransport(SessionTransport):
             self._answer_post(queue, 400, b"bad packet")
         else:
             self._answer_post(queue, 200, b"ok")
+        if reason == SHUTTING_DOWN:
+            self._turn_away(queue)
+            return
         last = NOOP_PACKET if reason == TRANSPORT_CLOSE else CLOSE_PACKET
         if reason == PING_TIMEOUT or queue.poll is not None:
             queue.packets.append(last)
             self._flush(queue)
-        elif reason in (SERVER_CLOSED, SHUTTING_DOWN):
+        elif reason == SERVER_CLOSED:
             queue.packets.append(last)
             self._farewells[connection.sid] = queue.payload()
             self._call_later(FAREWELL, lambda: self._forget(connection.sid))
 
-    def release(self, connection: Connection, queue: PollQueue) -> None:
-        """The session moves to WebSocket: hand on and answer all that polling still holds. What
-        waits to be sent stays in the queue.
+    def _turn_away(self, queue: PollQueue) -> None:
+        """The server stops. A `close` packet would make some clients stay away; an error makes all
+        of them come back.
+        """
+        self._flush(queue)
+        if queue.poll is not None:
+            stream, queue.poll = queue.poll, None
+            self._answer(stream, response(503, [_TEXT, *queue.poll_headers], b"stopping"))
+
+    def release(self, connection: Connection, queue: PollQueue) -> Iterator[tuple[int, bytes]]:
+        """The session moves to WebSocket: answer what waits. Gives what was not handed on yet, as
+        frames; what waits to be sent stays in the queue.
         """
         queue.timer.cancel()
-        inbox, connection.inbox, connection.held = connection.inbox, None, False
-        for item in inbox or ():
-            if not connection.closed:
-                self.handle(connection, item)
+        left, connection.inbox, connection.held = connection.inbox or (), None, False
         self._answer_post(queue, 200, b"ok")
         if queue.poll is not None:
             stream, queue.poll = queue.poll, None
             self._respond(stream, NOOP_PACKET.text, queue.poll_headers)
+        return ((BINARY if binary else TEXT, packet) for binary, packet in left)
 
     # Heartbeat
 
@@ -268,6 +280,8 @@ class PollingTransport(SessionTransport):
 
     def _ping(self, connection: Connection, now: float) -> None:
         connection.answered = False
+        if self._clock() - now > ON_TIME:  # who is asked late has its whole time all the same
+            now = self._clock()
         self._plan_check(connection, now, min(self._patience, self.engine.limits.ping_interval))
         self.engine.fanout.send(connection, PING_PACKET)
 

@@ -162,7 +162,7 @@ class Reactor:
         self._close_fds()
         self._reading.close()
         self._writing.close()
-        os.close(self._reserve)
+        self._close_reserve()
 
     # What the pollers call
 
@@ -231,7 +231,7 @@ class Reactor:
         log.error(
             "no file descriptors are left: a client was turned away; raise the limit (ulimit -n)"
         )
-        os.close(self._reserve)
+        self._close_reserve()
         try:
             client, _ = listener.accept()
             with client:
@@ -240,7 +240,13 @@ class Reactor:
         except OSError:
             pass
         finally:
-            self._reserve = os.open(os.devnull, os.O_RDONLY)
+            with contextlib.suppress(OSError):  # somebody else was quicker; the next time then
+                self._reserve = os.open(os.devnull, os.O_RDONLY)
+
+    def _close_reserve(self) -> None:
+        reserve, self._reserve = self._reserve, -1
+        if reserve >= 0:
+            os.close(reserve)
 
 
 def shut_down(fd: int, how: int, reset: bool = False) -> None:

@@ -181,21 +181,20 @@ class RouteRunner:
         """A Starlette Response, as an ASGI server would send it; what has no length goes out in
         chunks.
         """
-        chunked = False
+        chunked = begun = False
 
         async def send(message: dict[str, Any]) -> None:
-            nonlocal chunked
+            nonlocal chunked, begun
             if message["type"] == "http.response.start":
                 head, chunked = _start(message, request)
                 if chunked and request.version == "1.0":
                     stream.keep_alive = False
+                begun = True
                 self._http.send(stream, head)
             elif request.method != "HEAD":
                 part = message.get("body", b"")
                 if chunked and request.version == "1.1":
-                    part = (b"%x\r\n%b\r\n" % (len(part), part) if part else b"") + (
-                        b"" if message.get("more_body") else b"0\r\n\r\n"
-                    )
+                    part = _chunk(part, bool(message.get("more_body")))
                 if part:
                     self._http.send(stream, part)
                     await self._http.room(stream)
@@ -205,9 +204,12 @@ class RouteRunner:
 
         try:
             await answer(_scope(stream, request, {}), receive, send)
-        except ConnectionError:
-            return
-        except Exception:
+        except Exception as error:
+            if stream.fd < 0:  # the client left: nobody's error
+                return
+            if not begun:
+                self._fail(stream, request, error)
+                return
             log.exception("a response failed half way", extra={"path": request.path})
             stream.keep_alive = False
         self._http.done(stream)
@@ -224,6 +226,11 @@ class RouteRunner:
             answer = HTTPError(500, "internal error")
         if stream.busy:
             self._http.answer(stream, error_response(answer, request))
+
+
+def _chunk(part: bytes, more: bool) -> bytes:
+    """A chunk, and the last one behind it if no more come (RFC 9112 section 7.1)."""
+    return (b"%x\r\n%b\r\n" % (len(part), part) if part else b"") + (b"" if more else b"0\r\n\r\n")
 
 
 def _start(message: dict[str, Any], request: Request) -> tuple[bytes, bool]:

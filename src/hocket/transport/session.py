@@ -67,12 +67,15 @@ class SessionTransport:
             self._defer(lambda: self._resumed(connection))
 
     def _resumed(self, connection: Connection) -> None:
-        if connection.transport.name != self.name:  # it moved to another transport meanwhile
-            return
+        if connection.transport.name == self.name:  # else it moved to another transport meanwhile
+            self.go_on(connection)
+
+    def go_on(self, connection: Connection) -> None:
+        """Hand on what is in the inbox, if fewer handlers run than may."""
         if connection.running < self._max_handlers:
             self.pump(connection)
         else:
-            connection.held = True
+            self._wait(connection)
 
     def lost(self, connection: Connection) -> None:
         """A write failed: nothing more is written, and the session ends when the fan-out that wrote

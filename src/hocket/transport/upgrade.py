@@ -4,6 +4,7 @@ over (`engineio`, the table).
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any, Final
 
 from hocket.errors import PacketError, WebSocketError
@@ -107,10 +108,7 @@ class UpgradeTransport:
             self.give_up(probe)
             return
         self._stop(probe)
-        queue.transport.release(connection, queue)
-        if connection.closed:
-            self._linger.part(probe)
-            return
+        left = queue.transport.release(connection, queue)
         engine.fanout.catch_up(connection)
         packets = queue.take()
         connection.transport, connection.wire, connection.outbox = self._websocket, WEBSOCKET, None
@@ -119,7 +117,8 @@ class UpgradeTransport:
         if packets:
             engine.fanout.send_all(connection, packets)
         connection.receiver = probe.receiver
-        self._websocket.resume_with(connection, b"")
+        connection.inbox = chain(left, probe.receiver.events())
+        self._websocket.go_on(connection)
 
     def give_up(self, probe: Probe) -> None:
         """The session stays where it is; the WebSocket closes."""

@@ -86,9 +86,21 @@ class AsyncLoop(FakeLoop):
 
 
 def run_timed(test: Callable[[TimedLoop], Coroutine[Any, Any, None]]) -> None:
+    """Run a test whose time stands still: what waits for ever is told by the turns it takes."""
     loop = TimedLoop()
+
+    async def bounded() -> None:
+        task = asyncio.create_task(test(loop))
+        for _ in range(10_000):
+            if task.done():
+                break
+            await asyncio.sleep(0)
+        else:
+            task.cancel()
+        await task
+
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        runner.run(test(loop))
+        runner.run(bounded())
 
 
 class AsyncWorld(World):

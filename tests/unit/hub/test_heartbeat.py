@@ -45,7 +45,7 @@ def test_what_is_put_off_for_the_horizon_is_not_handed_out_sooner() -> None:
 def test_what_is_longer_than_the_horizon_is_cut_to_it() -> None:
     """It comes early, and whoever gets it looks again: it does not come in the next tick."""
     wheel: Wheel[str] = Wheel(1.0, 5.0, 0.0)
-    wheel.put("x", 1_000)
+    wheel.put("x", 1_003)
     assert list(wheel.advance(4.0)) == []
     assert list(wheel.advance(8.0)) == ["x"]
 

@@ -19,7 +19,7 @@ import pytest
 
 from hocket.errors import ConnectError
 from hocket.hub import fanout
-from hocket.hub.connection import Connection
+from hocket.hub.connection import LOST, Connection
 from hocket.hub.handlers import Handlers
 from hocket.hub.outbox import Backlog
 from hocket.hub.socket import CONNECTED, CONNECTING, Socket
@@ -320,6 +320,7 @@ class History:
         """One socket, or (what is odd) the whole connection."""
         for member in pick(client, how):
             fine = not client.slow and client.connection.fd not in self.kernel.broken
+            fine = fine and client.connection.outbox is not LOST  # it has overflowed: no goodbye
             ended = [
                 client.members[socket.namespace]
                 for socket in (client.connection.sockets if what & 1 else (member.socket,))

@@ -59,6 +59,7 @@ def test_a_socket_id_is_a_room_that_is_never_joined_or_left() -> None:
     world = World()
     one, two = world.connect(), world.connect()
     one.join(one.id)
+    assert namespace(world).rooms == {}
     one.leave(one.id)
     assert namespace(world).rooms == {}
     Target(namespace(world), (one.id,)).emit("e")

@@ -1,0 +1,232 @@
+"""HTTP where two readers could understand it differently, or where an answer breaks off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hocket import App
+from tests.support import Gone, Wire, ask, asynchronous, eventually, head, serving, turns
+
+UPGRADE = ("Upgrade: websocket", "Connection: Upgrade")
+
+
+def app_with_uploads(bodies: list[bytes]) -> App:
+    """`POST /upload` keeps what comes; `GET /admin` must not be reached from within a body."""
+    app = App()
+
+    @app.post("/upload")
+    async def upload(request: Any) -> str:
+        bodies.append(await request.body())
+        return "kept"
+
+    @app.get("/admin")
+    def admin() -> str:
+        bodies.append(b"the handler of /admin ran")
+        return "secret"
+
+    return app
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["one write", "two writes"])
+@pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "with a length"])
+@asynchronous
+async def test_an_upgrade_that_is_not_taken_up_does_not_turn_its_body_into_a_request(
+    chunked: bool, at_once: bool
+) -> None:
+    """A proxy that forwards Upgrade still counts the body as the body (RFC 9110 section 7.8)."""
+    bodies: list[bytes] = []
+    async with serving(app_with_uploads(bodies)) as site, await Wire.to(site) as wire:
+        inner = head(site.host, "/admin")
+        field = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(inner)}"
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(inner), inner) if chunked else inner
+        start = head(site.host, "/upload", "POST", *UPGRADE, field)
+        if at_once:
+            await wire.send(start + body)
+        else:
+            await wire.send(start)
+            await eventually(lambda: site.open_files == 1)
+            await ask(site, "GET", "/elsewhere")  # by now the server has read the head
+            await wire.send(body)
+        answer = await wire.answer()
+        wire.end_sending()
+        await wire.rest()
+        assert b"the handler of /admin ran" not in bodies
+        assert (answer.status, bodies) == (200, [inner]) or answer.status >= 400
+
+
+@asynchronous
+async def test_an_upgrade_that_is_not_taken_up_is_a_request_like_any_other() -> None:
+    async with serving(app_with_uploads([])) as site, await Wire.to(site) as wire:
+        await wire.send(head(site.host, "/admin", "GET", *UPGRADE) + head(site.host, "/admin"))
+        assert (await wire.answer()).body == b"secret"
+        assert (await wire.answer()).body == b"secret", "the one behind it is not lost"
+
+
+@asynchronous
+async def test_an_upgrade_that_is_not_taken_up_may_ask_for_the_end_of_the_connection() -> None:
+    async with serving(app_with_uploads([])) as site, await Wire.to(site) as wire:
+        fields = ["Upgrade: websocket", "Connection: Upgrade, close"]
+        assert (await wire.request("GET", "/admin", *fields)).body == b"secret"
+        assert await wire.is_closed()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ["Content-Length: +4"],
+        ["Content-Length: 0x4"],
+        ["Content-Length: 4, 4"],
+        ["Content-Length: -1"],
+        ["Content-Length:"],
+        ["Content-Length: 99999999999999999999"],
+        ["Content-Length : 4"],
+        ["Transfer-Encoding: gzip, chunked"],
+        ["Transfer-Encoding: identity"],
+        ["Transfer-Encoding: xchunked"],
+        ["Transfer-Encoding:\x0bchunked"],
+        ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"],
+        ["X: a\rb"],
+        ["X: a\x00b"],
+        ["Host: other"],
+    ],
+)
+@asynchronous
+async def test_a_length_that_two_readers_could_understand_differently(fields: list[str]) -> None:
+    bodies: list[bytes] = []
+    async with serving(app_with_uploads(bodies)) as site, await Wire.to(site) as wire:
+        await wire.send(head(site.host, "/upload", "POST", *fields) + b"abcd")
+        answer = await wire.answer()
+        assert answer.status == 400
+        assert answer["connection"] == "close"
+        assert await wire.is_closed()
+        assert bodies == []
+
+
+@asynchronous
+async def test_lines_that_end_in_bare_line_feeds_are_no_request() -> None:
+    async with (
+        serving(app_with_uploads([]), request_timeout=0.1) as site,
+        await Wire.to(site) as wire,
+    ):
+        await wire.send(b"GET /admin HTTP/1.1\nHost: a\n\n")
+        assert (await wire.answer()).status in (400, 408)
+        assert await wire.is_closed()
+
+
+@asynchronous
+async def test_a_request_byte_by_byte() -> None:
+    bodies: list[bytes] = []
+    async with serving(app_with_uploads(bodies)) as site, await Wire.to(site) as wire:
+        request = head(site.host, "/upload", "POST", "Content-Length: 3") + b"abc"
+        for at in range(len(request)):
+            await wire.send(request[at : at + 1])
+        assert (await wire.answer()).body == b"kept"
+        assert bodies == [b"abc"]
+
+
+@asynchronous
+async def test_http_1_0_may_keep_the_connection() -> None:
+    async with serving(app_with_uploads([])) as site, await Wire.to(site) as wire:
+        for _ in range(2):
+            answer = await wire.request("GET", "/admin", "Connection: keep-alive", version="1.0")
+            assert answer.body == b"secret"
+        assert (await wire.request("GET", "/admin", version="1.0")).body == b"secret"
+        assert await wire.is_closed()
+
+
+@asynchronous
+async def test_a_method_that_no_route_has() -> None:
+    app = App()
+
+    @app.get("/users/{name}")
+    @app.put("/users/{name}")
+    def user(request: Any) -> str:
+        return str(request.path_params["name"])
+
+    async with serving(app) as site, await Wire.to(site) as wire:
+        for method in ("POST", "PATCH", "OPTIONS", "DELETE"):
+            refused = await wire.request(method, "/users/ada")
+            assert refused.status == 405
+            assert set(refused["allow"].split(", ")) == {"GET", "PUT"}
+        assert (await wire.request("GET", "/users/a%20da?x=1")).body == b"a da"
+
+
+# Answers that break off
+
+
+@pytest.mark.parametrize("piece", [100, 1_000_000], ids=["little", "much"])
+@asynchronous
+async def test_who_leaves_in_the_middle_of_an_answer_ends_it_and_is_no_error(piece: int) -> None:
+    """Whether next to nothing waited to be sent, or more than may (then the answer was waiting for
+    room, which never comes).
+    """
+    from starlette.responses import StreamingResponse
+
+    app = App()
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(piece)
+            await asyncio.sleep(0)
+
+    app.get("/endless")(lambda: StreamingResponse(endless()))
+    async with serving(app, max_outbox=100_000) as site:
+        async with await Wire.to(site) as wire:
+            await wire.send(head(site.host, "/endless"))
+            await wire.up_to(b"\r\n\r\n")
+            await turns(50)
+        await eventually(lambda: site.open_files == 0)
+        await eventually(lambda: len(asyncio.all_tasks()) == 1)  # this test's own
+        assert site.alarms.messages == []
+
+
+@asynchronous
+async def test_an_answer_that_fails_before_it_began_is_a_500(tmp_path: Path) -> None:
+    from starlette.responses import FileResponse
+
+    app = App()
+    app.get("/file")(lambda: FileResponse(tmp_path / "not there"))
+    async with serving(app) as site, await Wire.to(site) as wire:
+        answer = await wire.request("GET", "/file")
+        assert (answer.status, answer.body) == (500, b"internal error\n")
+        assert len(site.alarms.messages) == 1
+
+
+@asynchronous
+async def test_an_answer_that_fails_half_way_cannot_be_taken_for_a_whole_one() -> None:
+    from starlette.responses import StreamingResponse
+
+    app = App()
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"half"
+        raise RuntimeError("the database is gone")
+
+    app.get("/broken")(lambda: StreamingResponse(broken()))
+    async with serving(app) as site, await Wire.to(site) as wire:
+        await wire.send(head(site.host, "/broken"))
+        with pytest.raises(Gone):
+            await wire.answer()
+        assert len(site.alarms.messages) == 1
+        assert (await ask(site, "GET", "/nothing")).status == 404
+
+
+@asynchronous
+async def test_a_stream_for_http_1_0_ends_with_the_connection() -> None:
+    from starlette.responses import StreamingResponse
+
+    app = App()
+
+    async def parts() -> AsyncIterator[str]:
+        yield "one"
+        yield "two"
+
+    app.get("/stream")(lambda: StreamingResponse(parts()))
+    async with serving(app) as site, await Wire.to(site) as wire:
+        answer = await wire.request("GET", "/stream", "Connection: keep-alive", version="1.0")
+        assert (answer["transfer-encoding"], answer.body) == ("", b"onetwo")

@@ -1,0 +1,137 @@
+"""Clients that do not take what they are sent: what waits for them is bounded, they are ended with
+`slow-consumer`, and nobody else notices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from hocket import App, Socket
+from hocket.transport.http import HttpStream
+from tests.support import (
+    PING,
+    PollingClient,
+    Site,
+    WebSocketClient,
+    Wire,
+    asynchronous,
+    eventually,
+    frame,
+    head,
+    serving,
+)
+
+OUTBOX = 100_000
+PIECE = "x" * 20_000
+
+
+class Crowd:
+    """A server with a small outbox for each client, and somebody who reads."""
+
+    def __init__(self, site: Site, reader: WebSocketClient, reasons: list[str]) -> None:
+        self.site = site
+        self.reader = reader
+        self.reasons = reasons
+
+    def waiting(self) -> int:
+        """The most bytes that wait in the server for one client."""
+        outboxes = [one.outbox for one in self.site.worker.engine.connections.values()]
+        return max([getattr(outbox, "size", 0) for outbox in outboxes])
+
+    async def told(self, until: int = 1_000) -> None:
+        """Tell everybody something, and again, until somebody is ended for it; the reader hears all
+        of it.
+        """
+        for told in range(until):
+            self.site.app.emit("news", told, PIECE)
+            assert await self.reader.text() == f'42["news",{told},"{PIECE}"]'
+            assert self.waiting() <= OUTBOX + 2 * len(PIECE)
+            if self.reasons:
+                return
+        raise AssertionError("a client that never reads was never ended")
+
+
+@asynccontextmanager
+async def crowd() -> AsyncIterator[Crowd]:
+    app = App(max_outbox=OUTBOX)
+    reasons: list[str] = []
+
+    @app.on("disconnect")
+    def disconnect(socket: Socket, reason: str) -> None:
+        reasons.append(reason)
+
+    @app.get("/big")
+    def big() -> bytes:
+        return bytes(50_000)
+
+    async with serving(app) as site, await WebSocketClient.joined(site) as reader:
+        yield Crowd(site, reader, reasons)
+        await eventually(lambda: site.open_files == 1)
+        assert site.sessions == 1
+        assert site.alarms.messages == []
+
+
+@asynchronous
+async def test_who_never_reads_a_websocket() -> None:
+    async with crowd() as them:
+        sloth = await WebSocketClient.to(them.site, receive_buffer=4096)
+        await sloth.upgrade("/socket.io/?EIO=4&transport=websocket")
+        await sloth.say("40")
+        await eventually(lambda: len(them.site.worker.hub.namespaces["/"].sockets) == 2)
+        await them.told()
+        assert them.reasons == ["slow-consumer"]
+        with pytest.raises(ConnectionResetError):
+            await sloth.rest()
+        sloth.close()
+
+
+@asynchronous
+async def test_who_never_polls() -> None:
+    async with crowd() as them:
+        sloth = await PollingClient.opened(them.site)
+        assert (await sloth.post("40")).body == b"ok"
+        assert (await sloth.hear())[0].startswith("40")
+        await them.told()
+        assert them.reasons == ["slow-consumer"]
+        assert (await sloth.post("3")).status == 400
+
+
+@asynchronous
+async def test_who_pings_and_never_reads_the_pongs() -> None:
+    async with crowd() as them:
+        sloth = await WebSocketClient.to(them.site, receive_buffer=4096)
+        await sloth.upgrade("/socket.io/?EIO=4&transport=websocket")
+        await sloth.say("40")
+        pings = frame(PING, b"p" * 125) * 1_000
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):  # noqa: PT012
+            for _ in range(1_000):
+                await sloth.send(pings)
+                assert them.waiting() <= OUTBOX + len(pings)
+        sloth.close()
+        await eventually(lambda: them.reasons == ["slow-consumer"])
+
+
+@asynchronous
+async def test_who_asks_by_http_and_never_reads_the_answers() -> None:
+    """A hundred requests in a row, 50 kB each: they are read as their answers are."""
+    async with crowd() as them:
+        sloth = await Wire.to(them.site, receive_buffer=4096)
+        await sloth.send(head(them.site.host, "/big") * 100)
+        await eventually(lambda: http_backlog(them.site) > 0)
+        await them.reader.say("3")
+        for _ in range(20):
+            await asyncio.sleep(0.005)  # whatever it would still do, it does now
+            assert http_backlog(them.site) <= OUTBOX
+        for _ in range(100):
+            assert len((await sloth.answer()).body) == 50_000
+        sloth.close()
+
+
+def http_backlog(site: Site) -> int:
+    """Bytes of answers that wait in the server."""
+    ends = [end for end in site.worker.reactor._table.values() if isinstance(end, HttpStream)]
+    return sum(end.backlog.size for end in ends if end.backlog is not None)

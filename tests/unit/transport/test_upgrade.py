@@ -1,0 +1,351 @@
+"""Polls, their end, and the move to WebSocket, with time and turns by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hocket.hub import fanout
+from hocket.hub.socket import Socket
+from hocket.hub.target import Target
+from hocket.protocol.websocket import BINARY, CLOSE, TEXT
+from hocket.transport.polling import FAREWELL
+from hocket.transport.upgrade import NOOP_EVERY, UPGRADE_TIMEOUT
+from tests.support import frame
+from tests.unit.hub.fakes import handlers
+from tests.unit.transport.station import PATH, Answer, Peer, Polled, station
+
+
+def body(answer: Answer | None) -> bytes:
+    assert answer is not None
+    assert answer.status == 200
+    return answer.body
+
+
+def status(answer: Answer | None) -> int | None:
+    return None if answer is None else answer.status
+
+
+def probed(client: Polled) -> Peer:
+    """A WebSocket that was told that it gets through."""
+    peer = client.probe()
+    peer.say("2probe")
+    assert peer.texts() == ["3probe"]
+    return peer
+
+
+def moved(client: Polled) -> Peer:
+    peer = probed(client)
+    peer.say("5")
+    return peer
+
+
+# Polls
+
+
+def test_a_poll_waits_until_there_is_something_and_then_is_over() -> None:
+    with station() as server:
+        client = server.polling()
+        assert client.poll() is None
+        client.socket.emit("e", 1)
+        client.socket.emit("e", 2)
+        assert body(client.getter.answer()) == b'42["e",1]\x1e42["e",2]'
+        client.socket.emit("e", 3)
+        server.spin()
+        assert client.getter.answer() is None
+        assert body(client.poll()) == b'42["e",3]'
+
+
+def test_binary_travels_as_base64() -> None:
+    heard: list[Any] = []
+    with station(handlers(e=lambda socket, data: heard.append(data))) as server:
+        client = server.polling()
+        client.socket.emit("e", b"\x01\xff")
+        assert body(client.poll()) == b'451-["e",{"_placeholder":true,"num":0}]\x1ebAf8='
+        posted = client.post('451-["e",{"_placeholder":true,"num":0}]\x1ebAf8=')
+        assert body(posted) == b"ok"
+        assert heard == [b"\x01\xff"]
+
+
+def test_a_second_poll_ends_the_session_and_both() -> None:
+    reasons: list[str] = []
+    registered = handlers(disconnect=lambda socket, reason: reasons.append(reason))
+    with station(registered) as server:
+        client = server.polling()
+        assert client.poll() is None
+        assert status(server.peer().get(client.target)) == 400
+        assert body(client.getter.answer()) == b"1"
+        assert reasons == ["transport error"]
+        assert status(client.poll()) == 400
+
+
+def test_a_poll_that_breaks_off_ends_the_session() -> None:
+    reasons: list[str] = []
+    registered = handlers(disconnect=lambda socket, reason: reasons.append(reason))
+    with station(registered) as server:
+        client = server.polling()
+        assert client.poll() is None
+        client.getter.socket.close()
+        server.spin()
+        assert reasons == ["transport error"]
+
+
+def test_a_client_that_says_goodbye_has_its_poll_ended_with_noop() -> None:
+    with station() as server:
+        client = server.polling()
+        assert client.poll() is None
+        assert body(client.post("1")) == b"ok"
+        assert body(client.getter.answer()) == b"6"
+        assert server.engine.connections == {}
+
+
+@pytest.mark.parametrize("bad", ["", "9", '42["e"', "b!", "42[1]\x1e", b"\xff"])
+def test_a_bad_post_is_refused_and_ends_the_session(bad: str | bytes) -> None:
+    with station() as server:
+        client = server.polling()
+        assert client.poll() is None
+        assert status(client.post(bad)) == 400
+        assert body(client.getter.answer()) == b"1"
+        assert client.connection.closed
+
+
+# The last packets of a session that the server closed
+
+
+def test_a_client_between_two_polls_fetches_what_was_left_once() -> None:
+    with station() as server:
+        client = server.polling()
+        client.socket.emit("last")
+        client.socket.disconnect(close=True)
+        assert status(client.post('42["e"]')) == 400
+        assert body(client.poll()) == b'42["last"]\x1e41\x1e1'
+        assert status(client.poll()) == 400
+
+
+def test_a_client_that_polls_gets_it_at_once() -> None:
+    with station() as server:
+        client = server.polling()
+        assert client.poll() is None
+        client.socket.disconnect(close=True)
+        assert body(client.getter.answer()) == b"41\x1e1"
+        assert status(client.poll()) == 400
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_farewell_that_nobody_fetches_is_forgotten(late: bool) -> None:
+    with station() as server:
+        client = server.polling()
+        client.socket.disconnect(close=True)
+        server.loop.pass_time(FAREWELL + (0.1 if late else -0.1))
+        assert status(client.poll()) == (400 if late else 200)
+
+
+def test_a_farewell_that_is_over_the_other_way_is_none() -> None:
+    """A session that the client ended, or that broke a rule, has nothing to be fetched."""
+    with station() as server:
+        client = server.polling()
+        client.socket.emit("never fetched")
+        client.post("1")
+        assert status(client.poll()) == 400
+
+
+# The move
+
+
+def test_what_the_polls_had_not_fetched_comes_first() -> None:
+    with station() as server:
+        client = server.polling()
+        client.socket.emit("e", 1)
+        peer = probed(client)
+        client.socket.emit("e", 2)
+        peer.say("5")
+        client.socket.emit("e", 3)
+        assert peer.texts() == ['42["e",1]', '42["e",2]', '42["e",3]']
+        assert client.socket.transport == "websocket"
+
+
+def test_the_move_keeps_the_order_of_a_fanout_that_is_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fanout, "INLINE", 0)
+    monkeypatch.setattr(fanout, "STRIDE", 1)
+    monkeypatch.setattr(fanout, "SLICE", 0.0)
+    with station() as server:
+        others = [server.websocket() for _ in range(3)]
+        client = server.polling()
+        peer = probed(client)
+        server.hub.fanout._inline = 0
+        client.socket.emit("e", 1)
+        everyone = Target(client.socket.nsp)
+        everyone.emit("e", 2)
+        everyone.emit("e", 3)
+        peer.socket.sendall(frame(TEXT, b"5"))
+        server.loop.turn()
+        assert server.hub.fanout.active
+        server.reading.drain()
+        assert client.socket.transport == "websocket"
+        assert server.hub.fanout.active
+        everyone.emit("e", 4)
+        client.socket.emit("e", 5)
+        assert peer.texts() == [f'42["e",{number}]' for number in range(1, 6)]
+        for other, _ in others:
+            assert other.texts() == ['42["e",2]', '42["e",3]', '42["e",4]']
+
+
+def test_a_waiting_poll_is_ended_by_the_move() -> None:
+    with station() as server:
+        client = server.polling()
+        peer = probed(client)
+        assert client.poll() is None
+        peer.say("5")
+        assert body(client.getter.answer()) == b"6"
+        assert status(client.poll()) == 400
+        assert status(client.post('42["e"]')) == 400
+        assert not client.connection.closed
+
+
+def test_what_stands_behind_the_upgrade_packet_is_heard() -> None:
+    heard: list[Any] = []
+
+    def handle(socket: Socket, data: Any) -> None:
+        heard.append(data)
+
+    with station(handlers(e=handle)) as server:
+        client = server.polling()
+        peer = probed(client)
+        attached = b'451-["e",{"_placeholder":true,"num":0}]'
+        part = frame(TEXT, b'42["e",3]')
+        peer.send(
+            frame(TEXT, b"5")
+            + frame(TEXT, b'42["e",1]')
+            + frame(TEXT, attached)
+            + frame(BINARY, b"two")
+            + part[:5]
+        )
+        assert heard == [1, b"two"]
+        peer.send(part[5:])
+        assert heard == [1, b"two", 3]
+
+
+def test_the_wheel_pings_after_the_move_and_no_timer_does() -> None:
+    with station(ping_interval=1.0, ping_timeout=1.0) as server:
+        client = server.polling()
+        peer = moved(client)
+        server.loop.pass_time(1.5)
+        assert peer.texts() == []
+        server.engine.tick(server.loop.now)
+        assert peer.texts() == ["2"]
+        peer.say("3")
+        server.loop.pass_time(2.0)
+        assert not client.connection.closed
+
+
+def test_noop_ends_a_poll_after_a_tenth_of_a_second_and_again() -> None:
+    with station() as server:
+        client = server.polling()
+        probed(client)
+        assert client.poll() is None
+        server.pass_time(NOOP_EVERY - 0.01)
+        assert client.getter.answer() is None
+        server.pass_time(0.011)
+        assert body(client.getter.answer()) == b"6"
+        assert client.poll() is None
+        server.pass_time(NOOP_EVERY + 0.001)
+        assert body(client.getter.answer()) == b"6"
+
+
+def test_a_poll_that_has_something_to_say_gets_no_noop() -> None:
+    with station() as server:
+        client = server.polling()
+        probed(client)
+        client.socket.emit("e")
+        server.pass_time(2 * NOOP_EVERY)
+        assert body(client.poll()) == b'42["e"]'
+
+
+# What goes wrong leaves the session where it is
+
+
+def shown_out(peer: Peer) -> bool:
+    return [opcode for opcode, _ in peer.frames()] == [CLOSE] and peer.ended()
+
+
+@pytest.mark.parametrize(
+    "packets", [["2"], ["5"], ["2probe", "2probe"], ["4hello"], ['42["e"]'], ["2probe", "3"], [""]]
+)
+def test_a_probe_that_says_something_else_is_shown_out(packets: list[str]) -> None:
+    with station() as server:
+        client = server.polling()
+        peer = client.probe()
+        peer.say(*packets)
+        answered = [TEXT] if packets[0] == "2probe" else []
+        assert [opcode for opcode, _ in peer.frames()] == [*answered, CLOSE]
+        assert peer.ended()
+        client.socket.emit("still here")
+        assert body(client.poll()) == b'42["still here"]'
+        assert moved(client).texts() == []
+        assert client.socket.transport == "websocket"
+
+
+def test_a_probe_that_takes_too_long_is_shown_out() -> None:
+    with station(ping_interval=60.0) as server:
+        client = server.polling()
+        peer = probed(client)
+        server.pass_time(UPGRADE_TIMEOUT - 0.02)
+        assert peer.frames() == []
+        server.pass_time(0.03)
+        assert shown_out(peer)
+        assert not client.connection.closed
+
+
+def test_a_probe_that_goes_away_leaves_nothing_behind() -> None:
+    with station(ping_interval=60.0) as server:
+        client = server.polling()
+        peer = probed(client)
+        timers = len(server.loop.timers)
+        peer.socket.close()
+        server.spin()
+        assert len(server.loop.timers) == timers - 2
+        moved(client)
+        assert client.socket.transport == "websocket"
+
+
+def test_only_one_probe_at_a_time_and_none_after_the_move() -> None:
+    with station() as server:
+        client = server.polling()
+        first, second = client.probe(), client.probe()
+        assert shown_out(second)
+        first.say("2probe", "5")
+        assert client.socket.transport == "websocket"
+        late = client.probe()
+        assert shown_out(late)
+        client.socket.emit("e")
+        assert first.texts() == ["3probe", '42["e"]']
+
+
+def test_a_session_that_ends_shows_its_probe_out() -> None:
+    with station() as server:
+        client = server.polling()
+        peer = probed(client)
+        client.socket.disconnect(close=True)
+        assert shown_out(peer)
+        assert body(client.poll()) == b"41\x1e1"
+
+
+def test_a_probe_for_a_session_that_never_was_is_an_http_error() -> None:
+    with station() as server:
+        assert status(server.peer().upgrade(f"{PATH}websocket&sid=nobody")) == 400
+
+
+def test_a_volatile_event_needs_a_poll_that_waits_or_a_socket_that_is_free() -> None:
+    with station() as server:
+        client = server.polling()
+        client.socket.volatile.emit("dropped")
+        assert client.poll() is None
+        client.socket.volatile.emit("taken")
+        assert body(client.getter.answer()) == b'42["taken"]'
+        client.socket.volatile.emit("dropped too")
+        peer = moved(client)
+        client.socket.volatile.emit("written")
+        assert peer.texts() == ['42["written"]']
