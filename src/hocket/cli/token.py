@@ -31,6 +31,8 @@ def token(args: argparse.Namespace) -> None:
     if not secret:
         raise UsageError("set HOCKET_SECRET to the server's secret first")
     check_secret(secret)
+    if not args.user:
+        raise UsageError("--user needs a name")
     if not 0 < args.hours <= MOST_HOURS:
         raise UsageError(f"--hours is more than 0 and at most {MOST_HOURS}")
     print(make_token(secret, args.user, time.time(), args.hours * 3600))

@@ -54,6 +54,7 @@ def _stop_once(loop: asyncio.AbstractEventLoop, number: int, stop: asyncio.Event
     """The first signal lets handlers end; a second one ends the process at once."""
     stop.set()
     loop.remove_signal_handler(number)
+    signal.signal(number, signal.SIG_DFL)  # what is restored for SIGINT would only ask again
 
 
 def settle_garbage() -> None:
