@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from hocket import settings as settings_table
 from hocket.errors import ConnectError
-from hocket.hub.handlers import Handler, Handlers
+from hocket.hub.handlers import Handlers
 from hocket.hub.handshake import Handshake
 from hocket.hub.hub import Hub
 from hocket.hub.socket import Socket
@@ -63,7 +63,7 @@ class Namespace:
         """Register a function (socket, auth) that every client passes before `connect`, in order;
         it may raise ConnectError.
         """
-        self._handlers.middleware.append(Handler(function))
+        self._handlers.add_middleware(function)
         return function
 
     def to(self, *rooms: str) -> Target:

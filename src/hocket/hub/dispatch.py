@@ -163,8 +163,9 @@ class Dispatcher:
         """Middleware, then the `connect` handler, then `accept` or `refuse`: at once if all of them
         are `def`.
         """
-        steps = socket.nsp.handlers.connect_steps()
-        if not socket.connection.starting and not any(step.is_async for step in steps):
+        handlers = socket.nsp.handlers
+        steps = handlers.entry
+        if not socket.connection.starting and not handlers.waits_at_entry:
             self._connect_now(socket, auth, steps, accept, refuse)
         else:
             task = self._connect_task(socket, auth, steps, accept, refuse)

@@ -98,6 +98,12 @@ class Engine:
         self._interval = self.heartbeats.ticks(limits.ping_interval)
         self._timeout = self.heartbeats.ticks(limits.ping_timeout)
         self._connect = self.arrivals.ticks(limits.connect_timeout)
+        self._handshakes = [
+            engineio.handshake_template(
+                upgrades, limits.ping_interval, limits.ping_timeout, limits.max_payload
+            )
+            for upgrades in ([], ["websocket"])
+        ]
 
     def _pause(self, paused: bool) -> None:
         self.loop.pause(paused)
@@ -130,17 +136,10 @@ class Engine:
         self.layer.opened(connection)
         return connection
 
-    def handshake(self, connection: Connection, upgrades: list[str]) -> engineio.EncodedPacket:
-        limits = self.limits
-        return engineio.EncodedPacket(
-            engineio.handshake(
-                connection.sid,
-                upgrades,
-                limits.ping_interval,
-                limits.ping_timeout,
-                limits.max_payload,
-            )
-        )
+    def handshake(self, connection: Connection) -> engineio.EncodedPacket:
+        """The open packet, for the transport that the connection begins with."""
+        template = self._handshakes[connection.wire == engineio.POLLING]
+        return engineio.EncodedPacket(template % connection.sid.encode())
 
     def heartbeat(self, connection: Connection) -> None:
         """From now on the wheel pings this connection."""

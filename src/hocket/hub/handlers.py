@@ -70,7 +70,11 @@ def _arity(function: Callable[..., Any], leading: int) -> tuple[int, int | None]
 
 
 class Handlers:
-    """All that is registered for one namespace, or for one pattern of names."""
+    """All that is registered for one namespace, or for one pattern of names.
+
+    `entry` is what a client passes on its way in, in order: middleware, then `connect`;
+    `waits_at_entry` whether any of it is `async def`.
+    """
 
     def __init__(self) -> None:
         self.events: dict[str, Handler] = {}
@@ -78,6 +82,8 @@ class Handlers:
         self.connect: Handler | None = None
         self.disconnect: Handler | None = None
         self.any_event: Handler | None = None
+        self.entry: list[Handler] = []
+        self.waits_at_entry = False
 
     def add(self, event: str, function: Callable[..., Any]) -> None:
         """Register `function` for an event. Raises ValueError for a name that cannot be handled or
@@ -85,6 +91,7 @@ class Handlers:
         """
         if event in LIFE_CYCLE:
             self._once(event, event, function)
+            self._set_entry()
         elif event == ANY_EVENT:
             self._once("any_event", event, function)
         elif event in RESERVED:
@@ -94,11 +101,15 @@ class Handlers:
         else:
             self.events[event] = Handler(function)
 
+    def add_middleware(self, function: Callable[..., Any]) -> None:
+        self.middleware.append(Handler(function))
+        self._set_entry()
+
     def _once(self, field: str, event: str, function: Callable[..., Any]) -> None:
         if (before := getattr(self, field)) is not None:
             raise ValueError(f"{event!r} already has a handler: {before.name}")
         setattr(self, field, Handler(function))
 
-    def connect_steps(self) -> list[Handler]:
-        """What a client passes on its way in, in order."""
-        return self.middleware if self.connect is None else [*self.middleware, self.connect]
+    def _set_entry(self) -> None:
+        self.entry = [*self.middleware, *([self.connect] if self.connect else [])]
+        self.waits_at_entry = any(step.is_async for step in self.entry)

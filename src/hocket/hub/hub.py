@@ -159,7 +159,7 @@ class Hub:
         socket = Socket(self.engine.loop.new_id(), nsp, connection, packet.data)
         self.fanout.catch_up(connection)  # in this namespace it gets nothing from before
         connection.sockets += (socket,)
-        if nsp.handlers.connect_steps():
+        if nsp.handlers.entry:
             socket.end = self._stand_in(socket)
             nsp.everyone.add(socket)
             self.dispatch.connect(socket, packet.data or {}, self._accept, self._refuse)

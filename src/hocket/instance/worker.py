@@ -34,17 +34,17 @@ SHUTDOWN: Final = 5.0  # seconds that running handlers have to end
 class Ids:
     """Session and socket ids that nobody can guess: 120 random bits in 20 characters.
 
-    Asks the kernel for many at a time: a client needs two, at 1 us a question.
+    Asks the kernel for many at a time: a client needs two, at 2 us each if made one by one.
     """
 
     def __init__(self) -> None:
-        self._pool = b""
+        self._made: list[str] = []
 
     def __call__(self) -> str:
-        if not self._pool:
-            self._pool = os.urandom(15 * 128)
-        fresh, self._pool = self._pool[:15], self._pool[15:]
-        return urlsafe_b64encode(fresh).decode("ascii")
+        if not self._made:
+            text = urlsafe_b64encode(os.urandom(15 * 128)).decode("ascii")
+            self._made = [text[at : at + 20] for at in range(0, len(text), 20)]
+        return self._made.pop()
 
 
 new_id = Ids()

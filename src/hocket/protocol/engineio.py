@@ -105,12 +105,13 @@ PING_PACKET: Final = EncodedPacket(b"2")
 NOOP_PACKET: Final = EncodedPacket(b"6")
 
 
-def handshake(
-    sid: str, upgrades: list[str], ping_interval: float, ping_timeout: float, max_payload: int
+def handshake_template(
+    upgrades: list[str], ping_interval: float, ping_timeout: float, max_payload: int
 ) -> bytes:
-    """The open packet. Times are in seconds here and in milliseconds on the wire."""
-    return b'0{"sid":"%b","upgrades":%b,"pingInterval":%d,"pingTimeout":%d,"maxPayload":%d}' % (
-        sid.encode(),
+    """The open packet, with `%b` in place of the session id. Times are in seconds here and in
+    milliseconds on the wire.
+    """
+    return b'0{"sid":"%%b","upgrades":%b,"pingInterval":%d,"pingTimeout":%d,"maxPayload":%d}' % (
         json.encode(upgrades),
         round(ping_interval * 1000),
         round(ping_timeout * 1000),

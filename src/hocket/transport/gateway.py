@@ -177,7 +177,9 @@ class Gateway:
             self.websocket, WEBSOCKET, request.head, stream.address, stream.secure
         )
         self._reactor.replace(stream, connection)
-        write_small(connection.fd, answer + self._engine.handshake(connection, []).form(WEBSOCKET))
+        self._engine.fanout.write(
+            connection, answer + self._engine.handshake(connection).form(WEBSOCKET)
+        )
         self._engine.heartbeat(connection)
         self._go_on(connection, rest)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from hocket.errors import HTTPError
+from hocket.hub.cork import Cork
 from hocket.hub.engine import Loop
 from hocket.hub.heartbeat import Wheel
 from hocket.hub.outbox import Backlog
@@ -25,6 +26,8 @@ from hocket.transport.linger import Linger
 from hocket.transport.reactor import Reactor
 
 AHEAD: Final = 65_536  # bytes of further requests that are kept while one is answered
+HEADS: Final = 512  # heads that are remembered, each of at most `SHORT` bytes
+SHORT: Final = 1_024
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
@@ -96,6 +99,10 @@ class HttpTransport:
         # Who came since the last tick. Most are gone or another thing by then, and never in the
         # wheel.
         self._fresh: list[HttpStream] = []
+        self._cork: Cork[HttpStream] = Cork(self._write, self._schedule)
+        # HOT: a keep-alive client sends the same head again and again, and reading it takes 6 us;
+        # 57,000 instead of 44,000 requests per second with a browser's head (benchmarks hello).
+        self._heads: dict[bytes, Request] = {}
         self.handle: Callable[[HttpStream, Request, bytes], None] = _nothing_here
         # Takes over a stream that asks for a WebSocket, with what came behind its head; False: the
         # request is to be answered as if it did not ask (RFC 9110 section 7.8).
@@ -205,10 +212,12 @@ class HttpTransport:
             stream.buffer = data
             return None
         end += len(HEAD_END)
-        request = parse_head(data[:end])
-        rest = data[end:]
-        if request.upgrade and request.length == 0 and self.upgrade(stream, request, rest):
-            return None
+        head, rest = data[:end], data[end:]
+        request = self._heads.get(head) or self._parse(head)
+        if request.upgrade and request.length == 0:
+            self._cork.release(stream)  # the answer to a request before
+            if self.upgrade(stream, request, rest):
+                return None
         if request.length == 0:
             self._begin(stream, request, b"")
             return rest
@@ -216,6 +225,15 @@ class HttpTransport:
         if request.expects and not rest:
             self.send(stream, CONTINUE)
         return rest
+
+    def _parse(self, head: bytes) -> Request:
+        """Read a head, and remember it if it may well come again."""
+        request = parse_head(head)
+        if len(head) <= SHORT and request.length == 0 and not request.query and not request.upgrade:
+            if len(self._heads) >= HEADS:
+                self._heads.clear()
+            self._heads[head] = request
+        return request
 
     def _read_body(self, stream: HttpStream, data: bytes) -> bytes | None:
         request, body = stream.request, stream.body
@@ -238,23 +256,29 @@ class HttpTransport:
     # Responses
 
     def send(self, stream: HttpStream, data: bytes) -> None:
-        """Bytes to a stream, now or when the client takes them."""
+        """Bytes to a stream, at the end of this turn or when the client takes them."""
+        if stream.backlog is not None:
+            stream.backlog.append(data)
+        elif stream.fd >= 0:
+            self._cork.put(stream, data)
+
+    def _schedule(self) -> None:
+        self._loop.defer(self._cork.flush)
+
+    def _write(self, stream: HttpStream, data: bytes) -> None:
         if stream.fd < 0:
             return
-        if stream.backlog is None:
-            try:
-                sent = os.write(stream.fd, data)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self._loop.defer(lambda: self.ended(stream))
-                return
-            if sent == len(data):
-                return
-            data = data[sent:]
+        try:
+            sent = os.write(stream.fd, data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._loop.defer(lambda: self.ended(stream))
+            return
+        if sent != len(data):
             stream.backlog = Backlog()
+            stream.backlog.append(data[sent:])
             self._reactor.want_write(stream)
-        stream.backlog.append(data)
 
     async def room(self, stream: HttpStream) -> None:
         """Wait until little enough of a long response waits to be sent. Raises ConnectionError when
@@ -288,6 +312,7 @@ class HttpTransport:
     def leave(self, stream: HttpStream) -> None:
         """Close it once everything is sent."""
         stream.leaving, stream.buffer = True, b""
+        self._cork.release(stream)
         if stream.backlog is None:
             self._linger.part(stream)
 

@@ -122,7 +122,7 @@ class PollingTransport(SessionTransport):
         connection = self.engine.open(self, POLLING, request.head, stream.address, stream.secure)
         connection.outbox = PollQueue(self)
         self._plan_ping(connection, self._clock())
-        self._respond(stream, self.engine.handshake(connection, ["websocket"]).text, headers)
+        self._respond(stream, self.engine.handshake(connection).text, headers)
 
     def poll(self, connection: Connection, stream: HttpStream, headers: Headers) -> bool:
         """A GET of a session. False for a second one while the first still waits: that ends the

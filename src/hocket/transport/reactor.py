@@ -215,7 +215,10 @@ class Reactor:
     def _accept(self, listener: sockets.socket, accepted: Callable[[int, str], None]) -> None:
         for _ in range(ACCEPTS):
             try:
-                client, address = listener.accept()
+                # HOT: what `socket.accept` wraps. Without a socket object, which asks the kernel
+                # for its name and makes three enums, a connection costs 6 us less (benchmarks
+                # connect).
+                fd, address = listener._accept()  # type: ignore[attr-defined]
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
@@ -223,8 +226,8 @@ class Reactor:
                     self._turn_away(listener)
                     continue
                 raise
-            client.setblocking(False)
-            accepted(client.detach(), sys.intern(address[0]) if isinstance(address, tuple) else "")
+            os.set_blocking(fd, False)
+            accepted(fd, sys.intern(address[0]) if isinstance(address, tuple) else "")
 
     def _turn_away(self, listener: sockets.socket) -> None:
         """No fd is left: give up the reserve for as long as it takes to tell one client so."""
@@ -268,8 +271,10 @@ def write_small(fd: int, data: bytes) -> None:
     """A few bytes to a connection that has had next to nothing before: they fit, or it is broken
     and its end will be read.
     """
-    with contextlib.suppress(OSError):
+    try:  # noqa: SIM105 - contextlib.suppress takes 0.6 us of the 60 that a connection may
         os.write(fd, data)
+    except OSError:
+        pass
 
 
 def _holding_write() -> Write:

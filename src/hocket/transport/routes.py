@@ -262,7 +262,7 @@ def _scope(stream: HttpStream, request: Request, params: dict[str, Any]) -> dict
         "raw_path": request.path.encode(),
         "query_string": request.query.encode(),
         "root_path": "",
-        "headers": request.fields,
+        "headers": list(request.fields),  # the request may be remembered and shared
         "client": (stream.address, 0),
         "server": (host, int(port) if port.isdigit() else (443 if stream.secure else 80)),
         "path_params": params,

@@ -16,7 +16,6 @@ from hocket import App
 from hocket.errors import ConnectError
 from hocket.hub.connection import Connection
 from hocket.hub.dispatch import NO_ACK
-from hocket.hub.handlers import Handler
 from hocket.hub.handshake import Handshake
 from hocket.hub.socket import Socket
 from hocket.hub.target import Target
@@ -73,6 +72,7 @@ def test_a_binary_ack() -> None:
     world = World(handlers(e=lambda socket: b"\x01"))
     socket = world.connect()
     world.say(socket, '427["e"]')
+    world.transport.uncork()
     taken = bytes(world.transport.taken[socket.connection.fd])
     assert b'461-7[{"_placeholder":true,"num":0}]' in taken
     assert taken.endswith(b"\x82\x01\x01")
@@ -205,7 +205,7 @@ def test_a_refused_client_is_told_and_nothing_of_it_stays(
     if step == "connect":
         world.handlers.add("connect", both(refuse)[kind])
     else:
-        world.handlers.middleware.append(Handler(both(refuse)[kind]))
+        world.handlers.add_middleware(both(refuse)[kind])
     ended: list[str] = []
     world.handlers.add("disconnect", lambda socket, reason: ended.append(reason))
     connection, told = connected(world)
@@ -242,7 +242,7 @@ def test_middleware_runs_in_its_order_before_connect(eager: bool) -> None:
         def step(socket: Socket, auth: Any, number: int = number) -> None:
             seen.append((number, auth))
 
-        world.handlers.middleware.append(Handler(functools.partial(both(step)[kind])))
+        world.handlers.add_middleware(functools.partial(both(step)[kind]))
     world.handlers.add("connect", lambda socket, auth: seen.append(("connect", auth)))
     connected(world, b'40{"token":1}')
     auth = {"token": 1}
@@ -258,7 +258,7 @@ def test_after_a_refusal_no_further_step_runs(eager: bool) -> None:
         raise ConnectError("no")
 
     world = World(handlers(connect=lambda socket: seen.append("connect")), eager=eager)
-    world.handlers.middleware.append(Handler(refuse))
+    world.handlers.add_middleware(refuse)
     _, told = connected(world)
     assert (seen, told) == (["middleware"], ['44{"message":"no"}'])
 

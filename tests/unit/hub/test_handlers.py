@@ -184,7 +184,7 @@ def test_whoever_is_refused_stays_out_however_that_was_written(kind: str, step: 
     if step == "connect":
         world.handlers.add("connect", function)
     else:
-        world.handlers.middleware.append(Handler(function))
+        world.handlers.add_middleware(function)
     connection = world.transport.open()
     world.engine.receive_text(connection, b"40")
     for _ in range(5):

@@ -105,6 +105,7 @@ class Pinged:
     def pass_time(self, seconds: float) -> None:
         self.world.loop.now += seconds
         self.world.engine.tick(self.world.loop.now)
+        self.world.transport.uncork()
 
     def pong(self) -> None:
         self.world.engine.receive_text(self.connection, b"3")

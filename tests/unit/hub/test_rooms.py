@@ -212,6 +212,7 @@ def test_a_socket_that_a_disconnect_handler_ends_is_not_told_twice() -> None:
     socket = world.connect()
     world.join(socket.connection, namespace="/admin")
     fd = socket.connection.fd
+    world.transport.uncork()
     world.transport.taken[fd].clear()
     socket.disconnect(close=True)
     assert world.transport.texts(fd) == ["41", "41/admin,"]

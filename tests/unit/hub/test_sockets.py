@@ -41,6 +41,8 @@ def test_what_a_connect_handler_emits_follows_the_answer_in_the_same_write() -> 
     world = World(handlers(connect=connect))
     connection = world.transport.open()
     socket = world.join(connection)
+    assert world.transport.writes == 0
+    world.loop.turn()
     assert world.transport.writes == 1
     assert world.heard(socket) == [
         f'40{{"sid":"{socket.id}"}}',

@@ -143,6 +143,10 @@ class FakeTransport:
         self.taken[fd] += data[:size]
         return size
 
+    def uncork(self) -> None:
+        """What the end of a turn does, but for the fan-outs."""
+        self.engine.fanout._cork.flush()
+
     def open(self) -> Connection:
         connection = self.engine.open(self, WEBSOCKET, b"GET / HTTP/1.1\r\n\r\n", "", False)
         connection.fd = len(self.taken)
@@ -173,11 +177,15 @@ class FakeTransport:
         self.resumed.append(connection)
 
     def finish(self, connection: Connection, reason: str) -> None:
+        self.engine.fanout.uncork(connection)
         self.finished.append((connection, reason))
         connection.fd = -1
 
     def texts(self, fd: int) -> list[str]:
-        """The text messages that the client has got whole; fails on bytes that are no frames."""
+        """The text messages that the client has got whole at the end of this turn; fails on bytes
+        that are no frames.
+        """
+        self.uncork()
         return [payload.decode() for payload in frames(bytes(self.taken[fd]))]
 
 
@@ -223,6 +231,7 @@ class World:
         """A client that has joined a namespace, with what it was told forgotten."""
         connection = self.transport.open()
         socket = self.join(connection, auth, namespace)
+        self.transport.uncork()
         self.transport.taken[connection.fd].clear()
         return socket
 

@@ -284,7 +284,7 @@ def test_a_bad_payload(body: bytes) -> None:
 
 
 def test_the_handshake_is_in_milliseconds() -> None:
-    packet = engineio.handshake("abc", ["websocket"], 0.3, 20.0, 1_000)
+    packet = engineio.handshake_template(["websocket"], 0.3, 20.0, 1_000) % b"abc"
     assert packet[:1] == b"0"
     assert msgspec.json.decode(packet[1:]) == {
         "sid": "abc",
