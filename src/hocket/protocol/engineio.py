@@ -33,6 +33,7 @@ from typing import Final
 from msgspec import json
 
 from hocket.errors import PacketError
+from hocket.protocol.sse import from_packet
 from hocket.protocol.websocket import BINARY, TEXT, frame
 
 OPEN: Final = 0x30
@@ -58,6 +59,7 @@ CLIENT_MAY_SEND: Final[dict[str, frozenset[bytes]]] = {
 # in use.
 WEBSOCKET: Final = 0
 POLLING: Final = 1
+SSE: Final = 2
 
 
 class EncodedPacket:
@@ -67,38 +69,55 @@ class EncodedPacket:
         text: the text packet with its type character.
         attachments: binary messages that follow it.
         volatile: it may be dropped for a client that cannot take it right now.
+        cursor: from where a client that has got it goes on; without line breaks.
+        compress: it may be compressed for clients that negotiated it.
     """
 
-    __slots__ = ("_forms", "attachments", "text", "volatile")
+    __slots__ = ("_forms", "attachments", "compress", "cursor", "text", "volatile")
 
     def __init__(
-        self, text: bytes, attachments: Sequence[bytes] = (), volatile: bool = False
+        self,
+        text: bytes,
+        attachments: Sequence[bytes] = (),
+        volatile: bool = False,
+        cursor: str = "",
+        compress: bool = True,
     ) -> None:
         self.text = text
         self.attachments = attachments
         self.volatile = volatile
+        self.cursor = cursor
+        self.compress = compress
         self._forms: list[bytes | None] = [None] * len(FORMS)
 
     def form(self, wire: int) -> bytes:
         """The bytes for one wire form, made on first use."""
         made = self._forms[wire]
         if made is None:
-            made = self._forms[wire] = FORMS[wire](self.text, self.attachments)
+            made = self._forms[wire] = FORMS[wire](self)
         return made
 
 
-def websocket_form(text: bytes, attachments: Sequence[bytes]) -> bytes:
+def websocket_form(packet: EncodedPacket) -> bytes:
     """Each packet as a frame, one after the other."""
-    head = frame(TEXT, text)
-    return head + b"".join([frame(BINARY, data) for data in attachments]) if attachments else head
+    head = frame(TEXT, packet.text)
+    if not packet.attachments:
+        return head
+    return head + b"".join([frame(BINARY, data) for data in packet.attachments])
 
 
-def polling_form(text: bytes, attachments: Sequence[bytes]) -> bytes:
+def polling_form(packet: EncodedPacket) -> bytes:
     """A payload, or the part of one: packets joined by 0x1E, binary as base64."""
-    return SEPARATOR.join((text, *(b"b" + b2a_base64(data, newline=False) for data in attachments)))
+    encoded = [b"b" + b2a_base64(data, newline=False) for data in packet.attachments]
+    return SEPARATOR.join((packet.text, *encoded))
 
 
-FORMS: Final[tuple[Callable[[bytes, Sequence[bytes]], bytes], ...]] = (websocket_form, polling_form)
+def sse_form(packet: EncodedPacket) -> bytes:
+    """As Server-Sent Events say it."""
+    return from_packet(packet.text, packet.attachments, packet.cursor)
+
+
+FORMS: Final[list[Callable[[EncodedPacket], bytes]]] = [websocket_form, polling_form, sse_form]
 
 CLOSE_PACKET: Final = EncodedPacket(b"1")
 PING_PACKET: Final = EncodedPacket(b"2")
