@@ -5,6 +5,7 @@
 PYTHON ?= python3
 VENV := .venv
 DEV_VENV := .venv-dev
+BENCH_VENV := .venv-bench
 FUZZ_VENV := .venv-fuzz
 LOCK_VENV := .venv-lock
 TESTS := tests
@@ -14,6 +15,7 @@ RUNTIME := requirements/runtime.lock requirements/build.lock
 DEV := requirements/dev.lock
 FUZZ := $(RUNTIME) requirements/fuzz.lock
 LOCK := requirements/lock.lock
+BENCH := $(RUNTIME) requirements/bench.lock
 
 # --- The set-ups: <venv>/.ready-<checksum>, so a changed lock sets up anew and one broken off starts over ---
 
@@ -52,6 +54,7 @@ endef
 
 VENV_READY := $(call ready,$(VENV),$(RUNTIME))
 DEV_READY := $(call ready,$(DEV_VENV),$(DEV))
+BENCH_READY := $(call ready,$(BENCH_VENV),$(BENCH))
 FUZZ_READY := $(call ready,$(FUZZ_VENV),$(FUZZ))
 LOCK_READY := $(call ready,$(LOCK_VENV),$(LOCK))
 NODE_READY := $(NODE_TESTS)/node_modules/.ready-$(shell cksum < $(NODE_TESTS)/package-lock.json | tr ' ' '-')
@@ -87,11 +90,11 @@ suites: $(DEV_READY)  ## Run the official Engine.IO and Socket.IO suites
 docs: $(DEV_READY)  ## Write the pages that are made from the code
 	@exec $(DEV_VENV)/bin/python docs/make.py
 
-bench: $(VENV_READY)  ## Run the benchmarks
-	@exec $(VENV)/bin/python -m benchmarks.broadcast $(ARGS)
+bench: $(BENCH_READY)  ## Run the benchmarks (which: ARGS="broadcast echo", see ARGS=--help)
+	@exec $(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
 
 lock: $(LOCK_READY)  ## Pin the dependencies of pyproject.toml again (newer versions: ARGS=--upgrade)
-	@for target in runtime build dev fuzz lock; do \
+	@for target in runtime build dev bench fuzz lock; do \
 		case $$target in runtime) what=pyproject.toml;; dev) what='pyproject.toml --group dev';; *) what="--group $$target";; esac; \
 		$(LOCK_VENV)/bin/uv pip compile $$what --quiet --universal --python-version 3.11 --generate-hashes --no-config --system-certs \
 			--no-emit-index-url --no-annotate --custom-compile-command 'make lock' \
@@ -106,6 +109,9 @@ $(VENV_READY):
 
 $(DEV_READY):
 	$(call set_up_hocket,$(DEV_VENV),$(DEV))
+
+$(BENCH_READY):
+	$(call set_up_hocket,$(BENCH_VENV),$(BENCH))
 
 $(FUZZ_READY):
 	$(call set_up_hocket,$(FUZZ_VENV),$(FUZZ))

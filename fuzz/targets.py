@@ -57,7 +57,7 @@ def _read(parts: Iterator[bytes]) -> Any:
     body, left = http1.ChunkedBody(LIMIT), None
     for part in parts:
         left = body.receive_data(part) if left is None else left + part
-    return body.content(), left
+    return body.take(), left
 
 
 def chunked_body(data: bytes) -> None:

@@ -6,7 +6,7 @@ import inspect
 import logging
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from hocket import settings as settings_table
 from hocket.errors import ConnectError
@@ -15,10 +15,12 @@ from hocket.hub.handshake import Handshake
 from hocket.hub.hub import Hub
 from hocket.hub.socket import Socket
 from hocket.hub.target import Target
+from hocket.transport.mounts import Mounts
 from hocket.transport.routes import Routes
 
 if TYPE_CHECKING:
     from hocket.hub.namespace import Namespace as RunningNamespace
+    from hocket.transport.asgi import AsgiApp
 
 log = logging.getLogger("hocket")
 
@@ -161,6 +163,7 @@ class App(Namespace):
         self.static: dict[str, Handlers] = {MAIN: self._handlers}
         self.dynamic: dict[re.Pattern[str], Handlers] = {}
         self.routes = Routes()
+        self.mounts = Mounts()
         self._handshake_hooks: list[Callable[[Handshake], Any]] = []
         self._error_hooks: list[Callable[..., Any]] = []
         self._startup_hooks: list[Callable[[], Any]] = []
@@ -209,6 +212,27 @@ class App(Namespace):
             return function
 
         return register
+
+    def mount(self, path: str, app: AsgiApp) -> None:
+        """Serve an ASGI application (FastAPI, Django, Starlette ...) under a path: its routes, its
+        WebSocket routes, its lifespan. Routes of this App come first; of several mounts the one
+        with the longest path that fits.
+
+        Raises: ValueError for a path that is taken or does not begin with a slash.
+        """
+        self.mounts.add(path, app)
+
+    def mount_wsgi(self, path: str, app: Callable[..., Any], threads: int = 10) -> None:
+        """Serve a WSGI application (Flask, Django ...) under a path.
+
+        Args:
+            threads: requests that it may work on at a time; each takes a thread.
+
+        Raises: as `mount`.
+        """
+        from a2wsgi import WSGIMiddleware  # lazy: only apps with a WSGI application pay for it
+
+        self.mounts.add(path, cast("AsgiApp", WSGIMiddleware(app, workers=threads)))
 
     def on_handshake(self, function: F) -> F:
         """Register a function (handshake) that is asked before a session opens; False or a

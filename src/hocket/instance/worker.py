@@ -17,11 +17,14 @@ from hocket.app import App
 from hocket.errors import SHUTTING_DOWN
 from hocket.hub.engine import Engine, Limits, Loop
 from hocket.hub.hub import Hub
-from hocket.protocol.http1 import Request
 from hocket.settings import Settings
+from hocket.transport.asgi_websocket import AsgiWebSocketTransport
+from hocket.transport.front_door import FrontDoor
 from hocket.transport.gateway import Gateway
-from hocket.transport.http import HttpStream, HttpTransport
+from hocket.transport.http import HttpTransport
+from hocket.transport.lifespan import Lifespan
 from hocket.transport.linger import Linger
+from hocket.transport.mounts import MountRunner
 from hocket.transport.origins import Origins
 from hocket.transport.reactor import Reactor, choose_write
 from hocket.transport.routes import RouteRunner
@@ -83,7 +86,10 @@ class Worker:
         self.hub = Hub(self.engine, self.app.static, self.app.dynamic, self.app.report)
         self._make_transports()
         self.app.hub = self.hub
+        self._lifespans = [Lifespan(mount) for mount in self.app.mounts.all]
         try:
+            for lifespan in self._lifespans:
+                await lifespan.start()
             await self.app.startup()
         except BaseException:
             self.app.hub = None
@@ -138,21 +144,19 @@ class Worker:
             self.app.admit(),
         )
         routes = RouteRunner(self.loop, self.http, self.app.routes)
-        ours = {settings.path, settings.path.rstrip("/") + "/"}
-
-        def handle(stream: HttpStream, request: Request, body: bytes) -> None:
-            if request.path in ours:
-                gateway.request(stream, request, body)
-            else:
-                routes(stream, request, body)
-
-        def upgrade(stream: HttpStream, request: Request, rest: bytes) -> bool:
-            if request.path not in ours:
-                return False
-            gateway.upgrade(stream, request, rest)
-            return True
-
-        self.http.handle, self.http.upgrade = handle, upgrade
+        self.websockets = AsgiWebSocketTransport(
+            self.loop,
+            self.reactor,
+            linger,
+            self._spawn,
+            settings.max_payload,
+            settings.max_outbox,
+            settings.ping_interval,
+        )
+        mounted = MountRunner(self.http, self.websockets, self._spawn, routes.date)
+        FrontDoor(settings.path, gateway, routes, self.app.routes, mounted, self.app.mounts).attend(
+            self.http
+        )
 
     def _every(self, seconds: float, act: Callable[[float], None]) -> None:
         """Call `act(now)` again and again, on time even if one call was late."""
@@ -186,9 +190,12 @@ class Worker:
             timer.cancel()
         for connection in tuple(self.engine.connections.values()):
             self.engine.close(connection, SHUTTING_DOWN)
+        self.websockets.close_all()
         await asyncio.sleep(0)
         await self._end_tasks()
         await self.app.shutdown()
+        for lifespan in reversed(self._lifespans):
+            await lifespan.stop()
         self.app.hub = None
         self.reactor.close_all()
 

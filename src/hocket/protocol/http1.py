@@ -28,7 +28,9 @@ HEAD_END: Final = b"\r\n\r\n"
 
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=%:\[\]-]+")
 _ABSOLUTE = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
-_PHRASES: Final[dict[int, bytes]] = {status.value: status.phrase.encode() for status in HTTPStatus}
+_STATUS_LINES: Final[dict[int, bytes]] = {
+    status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus
+}
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?")
 _MAX_SIZE_LINE = 256
 _MAX_TRAILER = 8_192
@@ -202,7 +204,8 @@ class Body(Protocol):
     """
 
     def receive_data(self, data: bytes) -> bytes | None: ...
-    def content(self) -> bytes: ...
+    def take(self) -> bytes:
+        """What has come and was not taken yet."""
 
 
 def body_of(request: Request, max_size: int) -> Body:
@@ -232,8 +235,9 @@ class FixedBody:
             self._parts.append(part)
         return None if self._left else rest
 
-    def content(self) -> bytes:
-        return b"".join(self._parts)
+    def take(self) -> bytes:
+        parts, self._parts = self._parts, []
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class ChunkedBody:
@@ -265,8 +269,9 @@ class ChunkedBody:
             elif not line:
                 return bytes(self._buffer)
 
-    def content(self) -> bytes:
-        return b"".join(self._parts)
+    def take(self) -> bytes:
+        parts, self._parts = self._parts, []
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _take_line(self) -> bytes | None:
         end = self._buffer.find(b"\r\n")
@@ -343,6 +348,16 @@ class Headers(Mapping[str, str]):
         return f"Headers({self._fields})"
 
 
+def response_head(status: int, fields: Iterable[Field] = (), close: bool = False) -> bytes:
+    """A response up to its empty line."""
+    line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
+    return line + header_lines(fields) + (b"connection: close\r\n\r\n" if close else b"\r\n")
+
+
+def header_lines(fields: Iterable[Field]) -> bytes:
+    return b"".join([b"%b: %b\r\n" % field for field in fields])
+
+
 def response(
     status: int,
     fields: Iterable[Field] = (),
@@ -354,17 +369,10 @@ def response(
     """A whole response. `head_only` for HEAD; without a body for 1xx, 204 and 304 (RFC 9110
     sections 15.2, 15.3.5, 15.4.5).
     """
-    head = [b"HTTP/1.1 %d %s\r\n" % (status, _PHRASES.get(status, b"Unknown"))]
-    head += [b"%s: %s\r\n" % field for field in fields]
-    if close:
-        head.append(b"connection: close\r\n")
-    bodiless = status < 200 or status in (204, 304)
-    if not bodiless:
-        head.append(b"content-length: %d\r\n" % len(body))
-    head.append(b"\r\n")
-    if not bodiless and not head_only:
-        head.append(body)
-    return b"".join(head)
+    if status < 200 or status in (204, 304):
+        return response_head(status, fields, close)
+    head = response_head(status, [*fields, (b"content-length", b"%d" % len(body))], close)
+    return head if head_only else head + body
 
 
 CONTINUE: Final = response(100)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from hocket.errors import HTTPError
-from hocket.hub.cork import Cork
 from hocket.hub.engine import Loop
 from hocket.hub.heartbeat import Wheel
 from hocket.hub.outbox import Backlog
@@ -23,25 +21,40 @@ from hocket.protocol.http1 import (
     response,
 )
 from hocket.transport.linger import Linger
+from hocket.transport.outgoing import Outgoing
 from hocket.transport.reactor import Reactor
 
 AHEAD: Final = 65_536  # bytes of further requests that are kept while one is answered
 HEADS: Final = 512  # heads that are remembered, each of at most `SHORT` bytes
 SHORT: Final = 1_024
+ANY_SIZE: Final = 1 << 62  # of a body that is not kept
+PROGRESS: Final = 16_384  # bytes of such a body that must come in each `request_timeout`
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
+
+
+class Intake(Protocol):
+    """Takes a request's body as it comes."""
+
+    @property
+    def full(self) -> bool:
+        """It has enough for now: no more is read until `HttpTransport.go_on`."""
+
+    def feed(self, part: bytes, whole: bool) -> None:
+        """The next bytes; `whole` when no more come."""
 
 
 class HttpStream:
     """One client's HTTP connection.
 
-    `buffer` is what has come and is not read yet, `body` the body on its way; `busy` while a
-    request waits for its answer, with `keep_alive` as that request wants it; `on_abort` is called
-    when the client goes meanwhile. `since` is the wheel tick of the last progress.
+    `buffer` is what has come and is not read yet, `body` the body on its way, to `intake` if that
+    wants it as it comes; `busy` while a request waits for its answer, with `keep_alive` as that
+    request wants it; `on_abort` is called when the client goes meanwhile. `since` is the wheel tick
+    of the last progress, `got` what has come of a body since then.
     """
 
     __slots__ = (
-        "address", "backlog", "body", "buffer", "busy", "fd", "keep_alive", "leaving",
-         "on_abort", "on_room", "request", "secure", "since", "transport",
+        "address", "backlog", "body", "buffer", "busy", "fd", "got", "intake", "keep_alive",
+        "leaving", "on_abort", "on_room", "request", "secure", "since", "transport",
     )  # fmt: skip
 
     def __init__(self, transport: HttpTransport, fd: int, address: str) -> None:
@@ -52,6 +65,8 @@ class HttpStream:
         self.buffer = b""
         self.request: Request | None = None
         self.body: Body | None = None
+        self.intake: Intake | None = None
+        self.got = 0
         self.busy = False
         self.keep_alive = True
         self.leaving = False
@@ -90,7 +105,7 @@ class HttpTransport:
         self._reactor = reactor
         self._linger = linger
         self._max_body = max_body
-        self._max_outbox = max_outbox
+        self.out: Outgoing[HttpStream] = Outgoing(loop, reactor, max_outbox, self.ended)
         self._wheel: Wheel[HttpStream] = Wheel(
             min(1.0, request_timeout / 4), max(request_timeout, keep_alive), loop.clock()
         )
@@ -99,10 +114,11 @@ class HttpTransport:
         # Who came since the last tick. Most are gone or another thing by then, and never in the
         # wheel.
         self._fresh: list[HttpStream] = []
-        self._cork: Cork[HttpStream] = Cork(self._write, self._schedule)
         # HOT: a keep-alive client sends the same head again and again, and reading it takes 6 us;
         # 57,000 instead of 44,000 requests per second with a browser's head (benchmarks hello).
         self._heads: dict[bytes, Request] = {}
+        # Takes a request before its body is there; None: it is for `handle`.
+        self.begin: Callable[[HttpStream, Request], Intake | None] | None = None
         self.handle: Callable[[HttpStream, Request, bytes], None] = _nothing_here
         # Takes over a stream that asks for a WebSocket, with what came behind its head; False: the
         # request is to be answered as if it did not ask (RFC 9110 section 7.8).
@@ -132,8 +148,11 @@ class HttpTransport:
     def _check(self, stream: HttpStream) -> None:
         resting = not stream.buffer and stream.request is None
         due = stream.since + (self._keep_alive_ticks if resting else self._request_ticks)
-        if stream.busy or self._wheel.now < due:
-            self._wheel.put(stream, self._request_ticks if stream.busy else due - self._wheel.now)
+        waits = stream.busy and (stream.intake is None or stream.intake.full)
+        if waits or self._wheel.now < due:
+            self._wheel.put(stream, self._request_ticks if waits else due - self._wheel.now)
+        elif stream.busy:
+            self.ended(stream)  # a body that comes too slowly, of a request that has begun
         elif resting:
             self._reactor.close(stream)
         else:
@@ -149,7 +168,7 @@ class HttpTransport:
             stream.buffer = b""
         elif not stream.busy and stream.request is None:
             stream.since = self._wheel.now
-        if not self._is_free(stream):
+        if not self._takes(stream):
             stream.buffer = data
             if len(data) > AHEAD:
                 self._reactor.hold(stream)
@@ -166,18 +185,16 @@ class HttpTransport:
         on_abort, stream.on_abort = stream.on_abort, None
         if on_abort is not None:
             on_abort()
-        _wake(stream)
+        self.out.wake(stream)
 
     def writable(self, stream: HttpStream) -> None:
         try:
-            if stream.backlog is None or stream.backlog.write_out(os.write, stream.fd):
-                stream.backlog = None
-                self._reactor.stop_write(stream)
-                _wake(stream)
-                if stream.leaving:
-                    self._linger.part(stream)
-                else:
-                    self._next(stream)
+            if not self.out.write_out(stream):
+                return
+            if stream.leaving:
+                self._linger.part(stream)
+            else:
+                self._next(stream)
         except OSError:
             self.ended(stream)
 
@@ -186,14 +203,17 @@ class HttpTransport:
     def _advance(self, stream: HttpStream, data: bytes) -> None:
         """Read requests until one has to be waited for, or the bytes run out."""
         try:
-            while data and self._is_free(stream):
+            while data and self._takes(stream):
                 read = self._read_head if stream.body is None else self._read_body
                 rest = read(stream, data)
                 if rest is None:
                     return
                 data = rest
         except HTTPError as error:
-            self.refuse(stream, error)
+            if stream.intake is not None:  # the answer may be under way already
+                self.ended(stream)
+            else:
+                self.refuse(stream, error)
             return
         if stream.fd >= 0:
             stream.buffer = data
@@ -202,6 +222,9 @@ class HttpTransport:
         """It may go on to its next request: it is there, owes no answer, and takes what it gets."""
         ready = not stream.busy and not stream.leaving and stream.backlog is None
         return ready and stream.fd >= 0
+
+    def _takes(self, stream: HttpStream) -> bool:
+        return self._is_free(stream) or (stream.intake is not None and stream.fd >= 0)
 
     def _read_head(self, stream: HttpStream, data: bytes) -> bytes | None:
         """Take a head off `data`; what is left of it, or None if that is kept for later."""
@@ -215,9 +238,11 @@ class HttpTransport:
         head, rest = data[:end], data[end:]
         request = self._heads.get(head) or self._parse(head)
         if request.upgrade and request.length == 0:
-            self._cork.release(stream)  # the answer to a request before
+            self.out.release(stream)  # the answer to a request before
             if self.upgrade(stream, request, rest):
                 return None
+        if self.begin is not None and self._begin_early(stream, request):
+            return rest
         if request.length == 0:
             self._begin(stream, request, b"")
             return rest
@@ -240,10 +265,41 @@ class HttpTransport:
         if request is None or body is None:
             return data
         rest = body.receive_data(data)
-        if rest is not None:
+        if stream.intake is not None:
+            self._feed(stream, stream.intake, body.take(), rest is not None)
+        elif rest is not None:
             stream.request = stream.body = None
-            self._begin(stream, request, body.content())
+            self._begin(stream, request, body.take())
         return rest
+
+    def _begin_early(self, stream: HttpStream, request: Request) -> bool:
+        """Give a request to whoever wants it before its body is there."""
+        stream.busy, stream.keep_alive = True, request.keep_alive
+        intake = self.begin(stream, request) if self.begin is not None else None
+        if intake is None:
+            stream.busy = False
+            return False
+        if request.length == 0:
+            intake.feed(b"", True)
+        else:
+            stream.request, stream.body = request, body_of(request, ANY_SIZE)
+            stream.intake, stream.since, stream.got = intake, self._wheel.now, 0
+        return True
+
+    def _feed(self, stream: HttpStream, intake: Intake, part: bytes, whole: bool) -> None:
+        stream.got += len(part)
+        if stream.got >= PROGRESS:
+            stream.since, stream.got = self._wheel.now, 0
+        if whole:
+            stream.request = stream.body = stream.intake = None
+        intake.feed(part, whole)
+        if intake.full and not whole:
+            self._reactor.hold(stream)
+
+    def go_on(self, stream: HttpStream) -> None:
+        """The intake is no longer full: read on."""
+        stream.since = self._wheel.now
+        self._reactor.release(stream)
 
     def _begin(self, stream: HttpStream, request: Request, body: bytes) -> None:
         stream.busy = True
@@ -257,38 +313,7 @@ class HttpTransport:
 
     def send(self, stream: HttpStream, data: bytes) -> None:
         """Bytes to a stream, at the end of this turn or when the client takes them."""
-        if stream.backlog is not None:
-            stream.backlog.append(data)
-        elif stream.fd >= 0:
-            self._cork.put(stream, data)
-
-    def _schedule(self) -> None:
-        self._loop.defer(self._cork.flush)
-
-    def _write(self, stream: HttpStream, data: bytes) -> None:
-        if stream.fd < 0:
-            return
-        try:
-            sent = os.write(stream.fd, data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self._loop.defer(lambda: self.ended(stream))
-            return
-        if sent != len(data):
-            stream.backlog = Backlog()
-            stream.backlog.append(data[sent:])
-            self._reactor.want_write(stream)
-
-    async def room(self, stream: HttpStream) -> None:
-        """Wait until little enough of a long response waits to be sent. Raises ConnectionError when
-        the client has gone.
-        """
-        while stream.fd >= 0 and stream.backlog and stream.backlog.size > self._max_outbox:
-            stream.on_room = asyncio.get_running_loop().create_future()
-            await stream.on_room
-        if stream.fd < 0:
-            raise ConnectionError("the client has gone")
+        self.out.send(stream, data)
 
     def answer(self, stream: HttpStream, data: bytes) -> None:
         """The whole response to the request that the stream is busy with; then its next request."""
@@ -298,6 +323,9 @@ class HttpTransport:
     def done(self, stream: HttpStream) -> None:
         """The response is complete."""
         stream.busy, stream.on_abort, stream.since = False, None, self._wheel.now
+        if stream.body is not None:  # answered before its body was read: what comes is not a head
+            stream.request = stream.body = stream.intake = None
+            stream.keep_alive = False
         if not stream.keep_alive:
             self.leave(stream)
         elif stream.buffer and stream.backlog is None:
@@ -312,25 +340,19 @@ class HttpTransport:
     def leave(self, stream: HttpStream) -> None:
         """Close it once everything is sent."""
         stream.leaving, stream.buffer = True, b""
-        self._cork.release(stream)
+        self.out.release(stream)
         if stream.backlog is None:
             self._linger.part(stream)
 
     def refuse(self, stream: HttpStream, error: HTTPError) -> None:
         """A request that cannot be read on from: say why and close."""
-        stream.request = stream.body = None
+        stream.request = stream.body = stream.intake = None
         self.send(
             stream,
             response(error.status, [_TEXT, *error.fields], f"{error}\n".encode(), close=True),
         )
         self._abort(stream)
         self.leave(stream)
-
-
-def _wake(stream: HttpStream) -> None:
-    waiting, stream.on_room = stream.on_room, None
-    if waiting is not None and not waiting.done():
-        waiting.set_result(None)
 
 
 def error_response(error: HTTPError, request: Request) -> bytes:

@@ -15,6 +15,7 @@ import msgspec
 from hocket.errors import HTTPError
 from hocket.hub.engine import Loop
 from hocket.protocol.http1 import Field, Request, response
+from hocket.transport.asgi import Exchange, scope_of
 from hocket.transport.http import HttpStream, HttpTransport, error_response
 
 log = logging.getLogger("hocket")
@@ -84,6 +85,14 @@ class Routes:
             raise ValueError(f"{method} {path} already has a handler")
         else:
             self._fixed[path][method] = route
+
+    def has(self, method: str, path: str) -> bool:
+        """Whether there is a route for exactly this."""
+        try:
+            self.find(method, path)
+        except HTTPError:
+            return False
+        return True
 
     def find(self, method: str, path: str) -> tuple[Route, dict[str, Any]]:
         """The route for a request, and the parameters in its path; HEAD is answered by GET. Raises
@@ -164,13 +173,13 @@ class RouteRunner:
         status, fields, body = result if isinstance(result, Answer) else _answer(result)
         return response(
             status,
-            (self._date(), *fields),
+            (self.date(), *fields),
             body,
             head_only=request.method == "HEAD",
             close=not request.keep_alive,
         )
 
-    def _date(self) -> Field:
+    def date(self) -> Field:
         """The Date header (RFC 9110 section 6.6.1), made once a second: it takes 5 us."""
         now = int(self._loop.wall_clock())
         if now != self._now:
@@ -178,41 +187,10 @@ class RouteRunner:
         return self._date_field
 
     async def _render(self, stream: HttpStream, request: Request, body: bytes, answer: Any) -> None:
-        """A Starlette Response, as an ASGI server would send it; what has no length goes out in
-        chunks.
-        """
-        chunked = begun = False
-
-        async def send(message: dict[str, Any]) -> None:
-            nonlocal chunked, begun
-            if message["type"] == "http.response.start":
-                head, chunked = _start(message, request)
-                if chunked and request.version == "1.0":
-                    stream.keep_alive = False
-                begun = True
-                self._http.send(stream, head)
-            elif request.method != "HEAD":
-                part = message.get("body", b"")
-                if chunked and request.version == "1.1":
-                    part = _chunk(part, bool(message.get("more_body")))
-                if part:
-                    self._http.send(stream, part)
-                    await self._http.room(stream)
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.disconnect"}
-
-        try:
-            await answer(_scope(stream, request, {}), receive, send)
-        except Exception as error:
-            if stream.fd < 0:  # the client left: nobody's error
-                return
-            if not begun:
-                self._fail(stream, request, error)
-                return
-            log.exception("a response failed half way", extra={"path": request.path})
-            stream.keep_alive = False
-        self._http.done(stream)
+        """A Starlette Response is an application of its own."""
+        exchange = Exchange(self._http, stream, request, self.date)
+        exchange.feed(body, True)
+        await exchange.run(answer, scope_of(stream, request))
 
     def _fail(self, stream: HttpStream, request: Request, error: Exception) -> None:
         if type(error).__name__ == "HTTPException" and hasattr(error, "status_code"):
@@ -228,47 +206,6 @@ class RouteRunner:
             self._http.answer(stream, error_response(answer, request))
 
 
-def _chunk(part: bytes, more: bool) -> bytes:
-    """A chunk, and the last one behind it if no more come (RFC 9112 section 7.1)."""
-    return (b"%x\r\n%b\r\n" % (len(part), part) if part else b"") + (b"" if more else b"0\r\n\r\n")
-
-
-def _start(message: dict[str, Any], request: Request) -> tuple[bytes, bool]:
-    fields = list(message.get("headers", []))
-    chunked = not any(name.lower() == b"content-length" for name, _ in fields)
-    head = response(message["status"], fields, close=not request.keep_alive)
-    head = head.removesuffix(b"content-length: 0\r\n\r\n").removesuffix(b"\r\n\r\n")
-    head = head if head.endswith(b"\r\n") else head + b"\r\n"
-    if chunked and message["status"] >= 200 and message["status"] not in (204, 304):
-        return head + (
-            b"transfer-encoding: chunked\r\n\r\n"
-            if request.version == "1.1"
-            else b"connection: close\r\n\r\n"
-        ), True
-    return head + b"\r\n", False
-
-
-def _scope(stream: HttpStream, request: Request, params: dict[str, Any]) -> dict[str, Any]:
-    """The ASGI scope of a request (ASGI HTTP specification, "Connection scope")."""
-    host, _, port = request.host.decode("latin-1").partition(":")
-    scheme = "https" if stream.secure else "http"
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": request.version,
-        "method": request.method,
-        "scheme": scheme,
-        "path": unquote(request.path),
-        "raw_path": request.path.encode(),
-        "query_string": request.query.encode(),
-        "root_path": "",
-        "headers": list(request.fields),  # the request may be remembered and shared
-        "client": (stream.address, 0),
-        "server": (host, int(port) if port.isdigit() else (443 if stream.secure else 80)),
-        "path_params": params,
-    }
-
-
 def _starlette(stream: HttpStream, request: Request, body: bytes, params: dict[str, Any]) -> Any:
     from starlette.requests import (
         Request as StarletteRequest,
@@ -277,4 +214,4 @@ def _starlette(stream: HttpStream, request: Request, body: bytes, params: dict[s
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return StarletteRequest(_scope(stream, request, params), receive)
+    return StarletteRequest({**scope_of(stream, request), "path_params": params}, receive)

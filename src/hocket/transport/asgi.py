@@ -1,0 +1,223 @@
+"""ASGI applications on HTTP streams: one Exchange is one request and its response (ASGI HTTP
+specification, version 2.4).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Final
+from urllib.parse import unquote
+
+from hocket.errors import HTTPError
+from hocket.protocol.http1 import CONTINUE, Field, Request, response_head
+from hocket.transport.http import HttpStream, HttpTransport, error_response
+
+log = logging.getLogger("hocket")
+
+QUEUE: Final = 65_536  # bytes of a request body that wait for the application
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_BROKEN = re.compile(rb"[\r\n\0]")
+# Between this server and its peer; the application has no say in them (RFC 9110 section 7.6.1).
+_HOP_BY_HOP: Final = frozenset({b"connection", b"keep-alive", b"transfer-encoding", b"upgrade"})
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+AsgiApp = Callable[
+    [Scope, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
+    Awaitable[None],
+]
+
+
+def scope_of(stream: HttpStream, request: Request, root_path: str = "") -> dict[str, Any]:
+    """What an application is told of a request (the specification's "HTTP Connection Scope")."""
+    host, _, port = request.host.decode("latin-1").rpartition(":")
+    if not port.isdigit():
+        host, port = request.host.decode("latin-1"), "443" if stream.secure else "80"
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": request.version,
+        "method": request.method,
+        "scheme": "https" if stream.secure else "http",
+        "path": unquote(request.path),
+        "raw_path": request.path.encode(),
+        "query_string": request.query.encode(),
+        "root_path": root_path,
+        "headers": list(request.fields),  # the request may be remembered and shared
+        "client": (stream.address, 0),
+        "server": (host, int(port)),
+    }
+
+
+class Exchange:
+    """A request, its response, and the application between them.
+
+    Args:
+        http: the stream's transport.
+        stream: where the response goes.
+        date: gives the Date field, for responses without one.
+    """
+
+    __slots__ = (
+        "_chunked", "_complete", "_date", "_gone", "_http", "_left", "_parts", "_request",
+        "_silent", "_size", "_started", "_stream", "_told", "_waiter", "_whole",
+    )  # fmt: skip
+
+    def __init__(
+        self, http: HttpTransport, stream: HttpStream, request: Request, date: Callable[[], Field]
+    ) -> None:
+        self._http = http
+        self._stream = stream
+        self._request = request
+        self._date = date
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._whole = self._told = self._gone = False
+        self._started = self._complete = self._chunked = self._silent = False
+        self._left: int | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        stream.on_abort = self._abort
+
+    async def run(self, app: AsgiApp, scope: Scope) -> None:
+        """Call the application. What it raises is logged, and the client gets a 500 or a broken
+        connection.
+        """
+        try:
+            await app(scope, self.receive, self.send)
+        except Exception:
+            if not self._gone:
+                log.exception("an application failed", extra={"path": self._request.path})
+        except BaseException:
+            self._give_up()
+            raise
+        if not self._complete and not self._gone:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """The application has ended and its response has not."""
+        if self._started:
+            self._complete = True
+            self._http.ended(self._stream)  # a cut is all that still can be said
+        elif self._stream.busy:
+            self._complete = True
+            error = HTTPError(500, "internal error")
+            self._http.answer(self._stream, error_response(error, self._request))
+
+    # The request's body
+
+    @property
+    def full(self) -> bool:
+        return self._size >= QUEUE
+
+    def feed(self, part: bytes, whole: bool) -> None:
+        if part:
+            self._parts.append(part)
+            self._size += len(part)
+        self._whole = whole
+        self._wake()
+
+    def _abort(self) -> None:
+        self._gone = True
+        self._wake()
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def receive(self) -> Message:
+        """The application's `receive`."""
+        if self._request.expects and not self._parts and not self._whole and not self._started:
+            self._http.send(self._stream, CONTINUE)
+        while not (self._parts or self._gone or self._complete or (self._whole and not self._told)):
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        if self._gone or self._complete:
+            return {"type": "http.disconnect"}
+        parts, self._parts = self._parts, []
+        was_full, self._size = self.full, 0
+        self._told = self._whole
+        if was_full:
+            self._http.go_on(self._stream)
+        return {"type": "http.request", "body": b"".join(parts), "more_body": not self._whole}
+
+    # The response
+
+    async def send(self, message: Message) -> None:
+        """The application's `send`. Raises ConnectionError when the client has gone."""
+        if self._gone:
+            raise ConnectionError("the client has gone")
+        kind = message["type"]
+        if kind == "http.response.start" and not self._started:
+            self._start(int(message["status"]), message.get("headers", ()))
+        elif kind == "http.response.body" and self._started and not self._complete:
+            self._body(message.get("body", b""), bool(message.get("more_body")))
+            if not self._complete:
+                await self._http.out.room(self._stream)
+        else:
+            raise RuntimeError(f"{kind!r} cannot come here in a response")
+
+    def _start(self, status: int, given: Iterable[Field]) -> None:
+        fields, request, stream = checked_fields(given), self._request, self._stream
+        names = {name for name, _ in fields}
+        kept = [field for field in fields if field[0] not in _HOP_BY_HOP]
+        if any(name == b"connection" and value.lower() == b"close" for name, value in fields):
+            stream.keep_alive = False
+        if b"date" not in names:
+            kept.append(self._date())
+        self._silent = request.method == "HEAD" or status < 200 or status in (204, 304)
+        if status < 200 or status == 204:  # RFC 9110 section 8.6
+            kept = [field for field in kept if field[0] != b"content-length"]
+        elif b"content-length" in names:
+            self._left = None if self._silent else _length(kept)
+        elif not self._silent and request.version == "1.1":
+            self._chunked = True
+            kept.append((b"transfer-encoding", b"chunked"))
+        elif not self._silent:
+            stream.keep_alive = False  # to HTTP/1.0 the end of the connection is the end
+        self._started = True
+        self._http.send(stream, response_head(status, kept, close=not stream.keep_alive))
+
+    def _body(self, part: bytes, more: bool) -> None:
+        if self._left is not None:
+            self._left -= len(part)
+            if self._left < 0:
+                raise RuntimeError("the response is longer than its Content-Length")
+            if not more and self._left:
+                raise RuntimeError("the response is shorter than its Content-Length")
+        if self._silent:
+            part = b""
+        elif self._chunked:
+            part = chunk(part, more)
+        if part:
+            self._http.send(self._stream, part)
+        if not more:
+            self._complete = True
+            self._wake()
+            self._http.done(self._stream)
+
+
+def checked_fields(given: Iterable[Field]) -> list[Field]:
+    """Header fields of an application, with lower-case names. Raises ValueError for one that would
+    break the response (RFC 9110 section 5.5).
+    """
+    fields = [(bytes(name).lower(), bytes(value).strip(b" \t")) for name, value in given]
+    for name, value in fields:
+        if not _TOKEN.fullmatch(name) or _BROKEN.search(value):
+            raise ValueError(f"{name!r} is no valid header field: {value[:40]!r}")
+    return fields
+
+
+def _length(fields: list[Field]) -> int:
+    value = dict(fields)[b"content-length"]
+    if not value.isdigit():
+        raise ValueError(f"{value!r} is no Content-Length")
+    return int(value)
+
+
+def chunk(part: bytes, more: bool) -> bytes:
+    """A chunk, and the last one behind it if no more come (RFC 9112 section 7.1)."""
+    return (b"%x\r\n%b\r\n" % (len(part), part) if part else b"") + (b"" if more else b"0\r\n\r\n")
