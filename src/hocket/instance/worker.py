@@ -99,7 +99,7 @@ class Worker:
         self._every(self.engine.heartbeats.tick, self.engine.tick)
         self._every(self.http.tick_seconds, self.http.tick)
         tune(listener, self.settings)
-        self.reactor.listen(listener, self.http.accepted)
+        self.reactor.listen(listener, self.accepted)
         self._listeners.append(listener)
 
     def _make_loop(self) -> Loop:
@@ -135,6 +135,9 @@ class Worker:
             settings.keep_alive,
             settings.max_outbox,
         )
+        self.accepted = self.http.accepted
+        if settings.trusted_proxies:
+            self._trust_proxies()
         gateway = Gateway(
             self.engine,
             self.reactor,
@@ -157,6 +160,24 @@ class Worker:
         FrontDoor(settings.path, gateway, routes, self.app.routes, mounted, self.app.mounts).attend(
             self.http
         )
+
+    def _trust_proxies(self) -> None:
+        from hocket.transport.proxies import (  # lazy: for those who have a proxy in front
+            Proxies,
+            ProxyProtocol,
+        )
+
+        proxies = self.http.proxies = Proxies(self.settings.trusted_proxies)
+        if self.settings.proxy_protocol:
+            self.accepted = ProxyProtocol(
+                self.loop,
+                self.reactor,
+                self.linger,
+                proxies,
+                self.settings.request_timeout,
+                self.http.accepted,
+                self.http.adopt,
+            ).accepted
 
     def _every(self, seconds: float, act: Callable[[float], None]) -> None:
         """Call `act(now)` again and again, on time even if one call was late."""
