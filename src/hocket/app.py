@@ -90,6 +90,10 @@ class Namespace:
         """Everyone; `on` says whether frames may be compressed where the client negotiated it."""
         return self._everyone().compress(on)
 
+    def cursor(self, value: str) -> Target:
+        """Everyone; see Target.cursor."""
+        return self._everyone().cursor(value)
+
     def emit(self, event: str, *args: Any) -> None:
         """Send an event to everyone in this namespace; see Target.emit."""
         self._everyone().emit(event, *args)

@@ -87,6 +87,7 @@ class Settings:
     )
     port: int = setting(8080, _number(int, 0, 65_535), "port to listen on; 0 picks a free one")
     path: str = setting("/socket.io", _path, "path that Socket.IO clients use")
+    sse_path: str = setting("/events", _path, "path that clients of Server-Sent Events use")
     origins: tuple[str, ...] | str | None = setting(
         None,
         _origins,

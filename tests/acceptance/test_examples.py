@@ -22,7 +22,7 @@ FREE = {"HOCKET_PORT": "0"}
 
 def test_every_example_has_a_test() -> None:
     names = {path.name for path in EXAMPLES.iterdir() if path.name != "__pycache__"}
-    assert names == {"http_hello.py", "chat.py", "chat-typescript"}
+    assert names >= {"http_hello.py", "chat.py", "chat-typescript", "sse_ticker.py"}
 
 
 def test_the_ten_line_http_server() -> None:

@@ -28,6 +28,7 @@ class Transport(Protocol):
     """
 
     name: str
+    answers: bool  # whether clients answer heartbeats
 
     def backlog(self, connection: Connection, rest: bytes) -> None:
         """The kernel took no more: keep `rest` and write it when it does."""

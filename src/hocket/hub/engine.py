@@ -168,7 +168,7 @@ class Engine:
         if now < due:
             wheel.put(connection.sid, due - now)
         elif connection.answered:
-            connection.pinged, connection.answered = now, False
+            connection.pinged, connection.answered = now, not connection.transport.answers
             wheel.put(connection.sid, min(self._interval, self._timeout))
             self.fanout.send(connection, engineio.PING_PACKET)
         elif late:

@@ -99,7 +99,7 @@ class FanoutQueue:
         self._pause = pause
         self._inline = INLINE
         self._scheduled = False
-        self._cork: Cork[Connection] = Cork(self._put, self._schedule)
+        self._cork: Cork[Connection] = Cork(self._uncorked, self._schedule)
         self._corked = Corked(self._cork)
         self.active: deque[Fanout] = deque()
         self.seq = 0
@@ -148,10 +148,12 @@ class FanoutQueue:
         for packet in packets:
             connection.outbox.put(connection, packet)
 
+    def _uncorked(self, connection: Connection, data: bytes) -> None:
+        if connection.outbox is self._corked:  # else it ended meanwhile
+            connection.outbox = None
+            self._put(connection, data)
+
     def _put(self, connection: Connection, data: bytes) -> None:
-        if connection.outbox is not self._corked:  # it ended meanwhile
-            return
-        connection.outbox = None
         try:
             sent = self._write(connection.fd, data)
         except BlockingIOError:
@@ -299,7 +301,7 @@ class FanoutQueue:
                             if (sent := write(member.fd, data)) != size:
                                 member.transport.backlog(member, data[sent:])
                         else:
-                            self._send_all(member, packets)
+                            self._send_now(member, packets)
                 return
             except BlockingIOError:
                 member.transport.backlog(member, data)
@@ -309,7 +311,14 @@ class FanoutQueue:
     def _catch_up_stride(self, stride: Iterable[Connection], seq: int) -> None:
         for member in stride:
             if member.mark < seq:
-                self.catch_up(member)
+                self._send_now(member, self._take_pending(member))
+
+    def _send_now(self, connection: Connection, packets: list[EncodedPacket]) -> None:
+        """As `_send_all`, but for the cork: a slice takes the time that its writes take."""
+        if connection.outbox is None:
+            self._put(connection, b"".join([packet.form(connection.wire) for packet in packets]))
+        else:
+            self._send_all(connection, packets)
 
     def _done(self, fanout: Fanout) -> None:
         self.active.popleft()

@@ -216,7 +216,7 @@ class Hub:
             elif each.state != ENDED:  # another one's `disconnect` handler may have ended it
                 self.fanout.send(connection, socketio.encode(socketio.DISCONNECT, each.nsp.name))
                 self._end(each, SERVER_LEFT)
-        if close:
+        if close or not connection.transport.answers:  # who only listens cannot enter another one
             self.engine.close(connection, SERVER_CLOSED)
 
     def _end(self, socket: Socket, reason: str) -> None:

@@ -179,6 +179,10 @@ class Socket:
         """
         return Target(self.nsp, (self.id,)).volatile
 
+    def cursor(self, value: str) -> Target:
+        """This socket; see Target.cursor."""
+        return Target(self.nsp, (self.id,)).cursor(value)
+
     @property
     def local(self) -> Target:
         """As `broadcast`, on this instance only."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hocket.hub.calls import Call
 from hocket.protocol import socketio
@@ -28,6 +28,17 @@ def event_packet(
     return socketio.encode(socketio.EVENT, namespace, (event, *args), ack_id, volatile)
 
 
+class How(NamedTuple):
+    """How an event goes out."""
+
+    volatile: bool = False
+    compress: bool = True
+    cursor: str = ""
+
+
+_PLAINLY: Final = How()
+
+
 class Target:
     """Some sockets of a namespace: `app.to("room")`, `socket.broadcast`. Immutable: each method
     gives a new one.
@@ -35,34 +46,34 @@ class Target:
     Source: Socket.IO server API, class BroadcastOperator.
     """
 
-    __slots__ = ("_excluded", "_nsp", "_rooms", "_volatile")
+    __slots__ = ("_excluded", "_how", "_nsp", "_rooms")
 
     def __init__(
         self,
         nsp: Namespace,
         rooms: tuple[str, ...] = (),
         excluded: tuple[str, ...] = (),
-        volatile: bool = False,
+        how: How = _PLAINLY,
     ) -> None:
         self._nsp = nsp
         self._rooms = rooms
         self._excluded = excluded
-        self._volatile = volatile
+        self._how = how
 
     def to(self, *rooms: str) -> Target:
         """Whoever is in any of these rooms (str) too; each socket gets an event once."""
-        return Target(self._nsp, self._rooms + rooms, self._excluded, self._volatile)
+        return Target(self._nsp, self._rooms + rooms, self._excluded, self._how)
 
     def except_(self, *rooms: str) -> Target:
         """But nobody who is in any of these rooms (str)."""
-        return Target(self._nsp, self._rooms, self._excluded + rooms, self._volatile)
+        return Target(self._nsp, self._rooms, self._excluded + rooms, self._how)
 
     @property
     def volatile(self) -> Target:
         """Events may be dropped for clients that cannot take them right now (a full buffer, no poll
         waiting).
         """
-        return Target(self._nsp, self._rooms, self._excluded, True)
+        return self._but(self._how._replace(volatile=True))
 
     @property
     def local(self) -> Target:
@@ -73,7 +84,16 @@ class Target:
 
     def compress(self, on: bool) -> Target:
         """Whether frames may be compressed where the client negotiated it (bool)."""
-        return self
+        return self._but(self._how._replace(compress=on))
+
+    def cursor(self, value: str) -> Target:
+        """The `id:` (str) of what is emitted, for clients over Server-Sent Events: one that
+        reconnects says it again, as `handshake.headers["last-event-id"]`. Others get no cursor.
+        """
+        return self._but(self._how._replace(cursor=value))
+
+    def _but(self, how: How) -> Target:
+        return Target(self._nsp, self._rooms, self._excluded, how)
 
     def emit(self, event: str, *args: Any) -> None:
         """Send an event. Encoded once; returns at once; may be called from any thread.
@@ -86,7 +106,8 @@ class Target:
         when too much waits to be sent.
         """
         self._nsp.hub.fanout.check_room()
-        packet = event_packet(self._nsp.name, event, args, None, self._volatile)
+        packet = event_packet(self._nsp.name, event, args, None, self._how.volatile)
+        packet.compress, packet.cursor = self._how.compress, self._how.cursor
         self._nsp.hub.in_loop(lambda: self._emit(packet))
 
     def _emit(self, packet: EncodedPacket) -> None:

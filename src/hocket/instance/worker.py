@@ -157,9 +157,17 @@ class Worker:
             settings.ping_interval,
         )
         mounted = MountRunner(self.http, self.websockets, self._spawn, routes.date)
-        FrontDoor(settings.path, gateway, routes, self.app.routes, mounted, self.app.mounts).attend(
-            self.http
+        built_in = {settings.sse_path: gateway.events}
+        front_door = FrontDoor(
+            settings.path,
+            gateway,
+            built_in,
+            routes,
+            self.app.routes,
+            mounted,
+            self.app.mounts,
         )
+        front_door.attend(self.http)
 
     def _trust_proxies(self) -> None:
         from hocket.transport.proxies import (  # lazy: for those who have a proxy in front

@@ -2,7 +2,7 @@
 
     X-Forwarded-For: 203.0.113.7, 10.0.0.2      X-Forwarded-Proto: https
     Forwarded: for="[2001:db8::1]:4711";proto=https, for=10.0.0.2           (RFC 7239)
-    PROXY TCP4 203.0.113.7 192.0.2.1 4711 443\\r\\n                 (haproxy.org, version 1; 2 is binary)
+    PROXY TCP4 203.0.113.7 192.0.2.1 4711 443           (haproxy.org, version 1; 2 is binary)
 
 Anybody can write such lines: whose count is for the caller to decide.
 """

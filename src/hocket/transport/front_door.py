@@ -1,6 +1,10 @@
-"""Which request goes where: the Socket.IO path, the app's own routes, then mounted applications."""
+"""Which request goes where: the Socket.IO path, the app's own routes, what is built in, and then
+mounted applications.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 from hocket.protocol.http1 import Request
 from hocket.transport.gateway import Gateway
@@ -16,6 +20,7 @@ class FrontDoor:
     Args:
         path: of Socket.IO, without a slash at the end.
         gateway: serves that path.
+        built_in: what else answers a GET, by path.
         run: calls the functions of `routes`.
         mounted: serves `mounts`.
     """
@@ -24,6 +29,7 @@ class FrontDoor:
         self,
         path: str,
         gateway: Gateway,
+        built_in: Mapping[str, Callable[[HttpStream, Request], None]],
         run: RouteRunner,
         routes: Routes,
         mounted: MountRunner,
@@ -31,6 +37,7 @@ class FrontDoor:
     ) -> None:
         self._ours = {path, path.rstrip("/") + "/"}
         self._gateway = gateway
+        self._built_in = built_in
         self._run = run
         self._routes = routes
         self._mounted = mounted
@@ -44,12 +51,20 @@ class FrontDoor:
     def handle(self, stream: HttpStream, request: Request, body: bytes) -> None:
         if request.path in self._ours:
             self._gateway.request(stream, request, body)
+        elif (answer := self._is_built_in(request)) is not None:
+            answer(stream, request)
         else:
             self._run(stream, request, body)
 
+    def _is_built_in(self, request: Request) -> Callable[[HttpStream, Request], None] | None:
+        answer = self._built_in.get(request.path)
+        if answer is None or request.method != "GET":
+            return None
+        return None if self._routes.has("GET", request.path) else answer
+
     def begin(self, stream: HttpStream, request: Request) -> Intake | None:
         mount = self._mount_for(request)
-        if mount is None or self._routes.has(request.method, request.path):
+        if mount is None or self._is_ours(request):
             return None
         return self._mounted.begin(mount, stream, request)
 
@@ -62,6 +77,10 @@ class FrontDoor:
             return False
         self._mounted.upgrade(mount, stream, request, rest)
         return True
+
+    def _is_ours(self, request: Request) -> bool:
+        has_route = self._routes.has(request.method, request.path)
+        return has_route or self._is_built_in(request) is not None
 
     def _mount_for(self, request: Request) -> Mount | None:
         return None if request.path in self._ours else self._mounts.find(request.path)

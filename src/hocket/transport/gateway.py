@@ -23,6 +23,7 @@ from hocket.transport.linger import Linger
 from hocket.transport.origins import Origins
 from hocket.transport.polling import PollingTransport
 from hocket.transport.reactor import Reactor, write_small
+from hocket.transport.sse import SseTransport
 from hocket.transport.upgrade import UpgradeTransport
 from hocket.transport.websocket import WebSocketTransport, switch_response
 
@@ -34,6 +35,7 @@ BAD_REQUEST: Final = (3, "Bad request")
 FORBIDDEN: Final = (4, "Forbidden")
 BAD_VERSION: Final = (5, "Unsupported protocol version")
 
+ORIGIN: Final = "origin not allowed: see the setting `origins`"
 _JSON = (b"content-type", b"application/json")
 
 Admit = Callable[[Handshake], Awaitable[str | None] | str | None]
@@ -73,6 +75,7 @@ class Gateway:
         self._origins = origins
         self._admit = admit
         self.websocket = WebSocketTransport(engine, reactor, linger)
+        self.sse = SseTransport(engine, reactor, linger)
         self.polling = PollingTransport(engine, reactor, http.answer)
         self._upgrades = UpgradeTransport(engine, reactor, linger, self.websocket)
 
@@ -127,7 +130,7 @@ class Gateway:
     def _check(self, request: Request, transport: str) -> dict[str, str]:
         """What every request must have, and that it comes as its transport does; its parameters."""
         if not self._origins.admits(request):
-            raise Refused((FORBIDDEN[0], "origin not allowed: see the setting `origins`"), 403)
+            raise Refused((FORBIDDEN[0], ORIGIN), 403)
         params = request.params()
         if params.get("transport") not in ("polling", "websocket"):
             raise Refused(UNKNOWN_TRANSPORT)
@@ -148,6 +151,20 @@ class Gateway:
         self._http.answer(
             stream, response(200, [(b"content-type", b"text/plain; charset=UTF-8"), *headers], last)
         )
+
+    # Server-Sent Events
+
+    def events(self, stream: HttpStream, request: Request) -> None:
+        """A client that wants to listen."""
+        headers = self._origins.headers(request)
+        stream.keep_alive = False
+        try:
+            if not self._origins.admits(request):
+                raise Refused((FORBIDDEN[0], ORIGIN), 403)
+            self._enter(stream, request, lambda: self.sse.open(stream, request, headers))
+        except Refused as refused:
+            whole = response(refused.status, [_JSON, *headers], refused.body, close=True)
+            self._http.answer(stream, whole)
 
     # Upgrades
 

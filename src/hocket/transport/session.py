@@ -4,11 +4,14 @@ handlers take it.
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
-from hocket.errors import SLOW_CONSUMER, TRANSPORT_ERROR
+from hocket.errors import SLOW_CONSUMER, TRANSPORT_CLOSE, TRANSPORT_ERROR
 from hocket.hub.connection import LOST, Connection
 from hocket.hub.engine import Engine
+from hocket.hub.outbox import Backlog
+from hocket.transport.linger import Linger
 from hocket.transport.reactor import Reactor
 
 PUMP: Final = 0.002  # seconds that one client's events may take before others have their turn
@@ -18,6 +21,7 @@ class SessionTransport:
     """Base of the transports `websocket` and `polling`."""
 
     name: str
+    answers = True
 
     def __init__(self, engine: Engine, reactor: Reactor) -> None:
         self.engine = engine
@@ -88,3 +92,50 @@ class SessionTransport:
         """More waits for this client than may. It gets no more: there would be a hole in it."""
         connection.outbox = LOST
         self.engine.close_soon(connection, SLOW_CONSUMER)
+
+
+class StreamTransport(SessionTransport):
+    """Base of the transports whose sessions have an fd of their own, to which fan-outs write.
+
+    Args:
+        engine: the sessions.
+        reactor: the fds.
+        linger: for fds whose last bytes the peer should still read.
+    """
+
+    def __init__(self, engine: Engine, reactor: Reactor, linger: Linger) -> None:
+        super().__init__(engine, reactor)
+        self._linger = linger
+
+    # What the reactor calls
+
+    def ended(self, connection: Connection) -> None:
+        self.engine.close(connection, TRANSPORT_CLOSE)
+
+    def failed(self, connection: Connection) -> None:
+        self.engine.close(connection, TRANSPORT_ERROR)
+
+    def writable(self, connection: Connection) -> None:
+        outbox = connection.outbox
+        if not isinstance(outbox, Backlog):
+            self.reactor.stop_write(connection)
+            return
+        try:
+            if outbox.write_out(os.write, connection.fd):
+                connection.outbox = None
+                self.reactor.stop_write(connection)
+        except OSError:
+            self.engine.close(connection, TRANSPORT_ERROR)
+
+    # What the hub calls
+
+    def backlog(self, connection: Connection, rest: bytes) -> None:
+        outbox = connection.outbox = Backlog(self.engine.limits.max_outbox, self.overflow)
+        outbox.add(connection, rest)
+        self.reactor.want_write(connection)
+
+    def part(self, connection: Connection) -> None:
+        """Leave the fd to linger, with what is still to be sent."""
+        self.engine.fanout.uncork(connection)
+        outbox = connection.outbox
+        self._linger.part(connection, outbox if isinstance(outbox, Backlog) else None)

@@ -118,6 +118,7 @@ class FakeTransport:
     """
 
     name = "websocket"
+    answers = True
 
     def __init__(self, engine: Engine, loop: FakeLoop) -> None:
         self.engine = engine

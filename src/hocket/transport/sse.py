@@ -1,0 +1,99 @@
+"""The transport `sse`: a session that only listens, over one long HTTP response.
+
+Each event is written once for all who listen, so the response has neither a length nor chunks: it
+ends with its connection, which `EventSource` takes as the sign to come back.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from hocket.errors import (
+    PING_TIMEOUT,
+    SERVER_CLOSED,
+    SLOW_CONSUMER,
+    TRANSPORT_CLOSE,
+    TRANSPORT_ERROR,
+)
+from hocket.hub.connection import Connection
+from hocket.protocol.engineio import SSE, EncodedPacket
+from hocket.protocol.http1 import Field, Request, response, response_head
+from hocket.protocol.sse import opening
+from hocket.transport.http import HttpStream
+from hocket.transport.session import StreamTransport
+
+RETRY: Final = 2.0  # seconds after which a client that lost its stream comes back
+_STREAM: Final[list[Field]] = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx: pass each event on as it comes
+]
+_JSON: Final[Field] = (b"content-type", b"application/json")
+_ACCEPTED: Final = b"40"
+_REFUSED: Final = b"44"
+_CUT: Final = frozenset({TRANSPORT_CLOSE, TRANSPORT_ERROR, PING_TIMEOUT, SLOW_CONSUMER})
+
+
+class Opening:
+    """The outbox of a session whose `connect` handler has not decided yet: the CONNECT answer
+    becomes the response's head, a refusal the whole response.
+    """
+
+    __slots__ = ("_fields", "_transport")
+
+    def __init__(self, transport: SseTransport, fields: list[Field]) -> None:
+        self._transport = transport
+        self._fields = fields
+
+    def put(self, connection: Connection, packet: EncodedPacket) -> None:
+        if packet.text.startswith(_ACCEPTED):
+            self._transport.accept(connection, self._fields)
+        elif packet.text.startswith(_REFUSED):
+            body = packet.text[len(_REFUSED) :]
+            whole = response(403, [_JSON, *self._fields], body, close=True)
+            self._transport.refuse(connection, whole)
+
+
+class SseTransport(StreamTransport):
+    """Sessions over Server-Sent Events."""
+
+    name = "sse"
+    answers = False
+
+    def open(self, stream: HttpStream, request: Request, fields: list[Field]) -> None:
+        """A client wants to listen: it connects to the namespace `/`, and its query is its `auth`.
+
+        Args:
+            fields: CORS headers for the response.
+        """
+        connection = self.engine.open(self, SSE, request.head, stream.address, stream.secure)
+        self.reactor.replace(stream, connection)
+        connection.outbox = Opening(self, fields)
+        self.engine.receive_text(connection, b"40" + msgspec.json.encode(request.params()))
+
+    def accept(self, connection: Connection, fields: list[Field]) -> None:
+        connection.outbox = None
+        head = response_head(200, [*_STREAM, *fields], close=True)
+        self.engine.fanout.write(connection, head + opening(RETRY))
+        self.engine.heartbeat(connection)
+
+    def refuse(self, connection: Connection, answer: bytes) -> None:
+        connection.outbox = None
+        self.engine.fanout.write(connection, answer)
+        self.engine.close_soon(connection, SERVER_CLOSED)
+
+    def received(self, connection: Connection, data: bytes) -> None:
+        """Nobody is listening to a listener."""
+
+    def finish(self, connection: Connection, reason: str) -> None:
+        if connection.fd < 0:
+            return
+        if reason in _CUT:
+            self.reactor.close(connection, reset=reason == SLOW_CONSUMER)
+            return
+        if isinstance(connection.outbox, Opening):
+            connection.outbox = None
+            self.engine.fanout.write(connection, response(503, (), b"", close=True))
+        self.part(connection)

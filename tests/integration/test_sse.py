@@ -1,0 +1,181 @@
+"""Sessions over Server-Sent Events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from hocket import App, ConnectError, Socket
+from tests.support import (
+    Answer,
+    WebSocketClient,
+    Wire,
+    asynchronous,
+    eventually,
+    head,
+    serving,
+    turns,
+)
+
+ACCEPT = "Accept: text/event-stream"
+
+
+class Listener(Wire):
+    """A client that reads events. `opening` is the response's head."""
+
+    opening = ""
+
+    @classmethod
+    async def opened(cls, site: Any, target: str = "/events", *fields: str) -> Listener:
+        wire = await cls.to(site)
+        await wire.send(head(site.host, target, "GET", ACCEPT, *fields))
+        wire.opening = (await wire.up_to(b"\r\n\r\n")).decode()
+        return wire
+
+    async def event(self) -> dict[str, str]:
+        """The next block's fields; comments under an empty name."""
+        block = (await self.up_to(b"\n\n")).decode().rstrip("\n")
+        return dict(line.split(": ", 1) for line in block.split("\n"))
+
+
+def news() -> App:
+    app = App(ping_interval=0.2)
+
+    @app.on("connect")
+    def connect(socket: Socket, auth: dict[str, Any]) -> None:
+        socket.join("news")
+        since = socket.handshake.headers.get("last-event-id", "")
+        socket.emit("welcome", socket.transport, auth, since)
+
+    return app
+
+
+@asynchronous
+async def test_what_a_listener_is_told() -> None:
+    async with serving(news()) as site:
+        wire = await Listener.opened(site, "/events?topic=sports&x=%20", "Last-Event-ID: 16")
+        assert wire.opening.startswith("HTTP/1.1 200 ")
+        assert "content-type: text/event-stream\r\n" in wire.opening
+        assert "cache-control: no-store\r\n" in wire.opening
+        assert "content-length" not in wire.opening
+        assert await wire.event() == {"retry": "2000"}
+        first = await wire.event()
+        assert json.loads(first["data"]) == ["sse", {"topic": "sports", "x": " "}, "16"]
+        site.app.to("news").cursor("17").emit("story", {"title": "é"}, 2)
+        assert await wire.event() == {"event": "story", "data": '[{"title":"é"},2]', "id": "17"}
+        assert await wire.event() == {"": "ping"}
+        assert await wire.event() == {"": "ping"}  # nobody answered, and it goes on
+        wire.close()
+        await eventually(lambda: site.sessions == 0)
+
+
+@asynchronous
+async def test_one_broadcast_to_every_kind_of_client() -> None:
+    async with serving(news(), ping_interval=25.0) as site:
+        listeners = [await Listener.opened(site) for _ in range(100)]
+        talker = await WebSocketClient.joined(site)
+        for number in range(5):
+            site.app.emit("n", number)
+        for listener in listeners:
+            events = [await listener.event() for _ in range(7)][2:]
+            assert [each["data"] for each in events] == [f"[{number}]" for number in range(5)]
+        heard = [await talker.text() for _ in range(6)]
+        assert heard[1:] == [f'42["n",{number}]' for number in range(5)]
+        for wire in (*listeners, talker):
+            wire.close()
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["def", "async def"])
+@asynchronous
+async def test_a_refusal_is_a_403(later: bool) -> None:
+    app = App()
+
+    async def refuse_later(socket: Socket, auth: dict[str, Any]) -> None:
+        await asyncio.sleep(0)
+        raise ConnectError("members only", {"code": 7})
+
+    def refuse(socket: Socket, auth: dict[str, Any]) -> None:
+        raise ConnectError("members only", {"code": 7})
+
+    app.on("connect")(refuse_later if later else refuse)
+    async with serving(app) as site, await Wire.to(site) as wire:
+        await wire.send(head(site.host, "/events"))
+        answer = await wire.answer()
+        assert (answer.status, answer.json) == (
+            403,
+            {"message": "members only", "data": {"code": 7}},
+        )
+        assert await wire.is_closed()
+        assert site.sessions == 0
+
+
+@asynchronous
+async def test_who_may_not_listen() -> None:
+    app = news()
+
+    @app.on_handshake
+    def handshake(handshake: Any) -> bool:
+        return "banned" not in handshake.query
+
+    async def answer(target: str, *fields: str) -> Answer:
+        async with await Wire.to(site) as wire:
+            await wire.send(head(site.host, target, "GET", *fields))
+            return await wire.answer()
+
+    async with serving(app, origins=["https://good.example"]) as site:
+        assert (await answer("/events?banned=1")).status == 403
+        assert (await answer("/events", "Origin: https://evil.example")).status == 403
+        wire = await Listener.opened(site, "/events", "Origin: https://good.example")
+        assert "access-control-allow-origin: https://good.example\r\n" in wire.opening
+        wire.close()
+
+
+@asynchronous
+async def test_a_listener_that_the_server_ends() -> None:
+    async with serving(news()) as site:
+        wire = await Listener.opened(site)
+        await site.app.to("news").sockets()
+        site.app.to("news").emit("last")
+        site.app.to("news").disconnect()
+        assert b"event: last\ndata: []\n\n" in await wire.rest()
+        await eventually(lambda: site.sessions == 0)
+
+
+@asynchronous
+async def test_a_stop_lets_listeners_come_back() -> None:
+    async with serving(news()) as site:
+        wire = await Listener.opened(site)
+        await turns()
+    assert b"event: welcome" in await wire.rest()
+
+
+@asynchronous
+async def test_a_listener_that_does_not_read_is_let_go() -> None:
+    async with serving(news(), max_outbox=10_000) as site:
+        wire = await Listener.opened(site)
+        for _ in range(400):
+            site.app.emit("big", "x" * 10_000)
+            await turns(1)
+        await eventually(lambda: site.sessions == 0)
+        wire.close()
+
+
+@asynchronous
+async def test_own_routes_and_other_methods_come_first() -> None:
+    app = App(sse_path="/stream")
+
+    @app.get("/events")
+    def events() -> str:
+        return "a page"
+
+    async with serving(app) as site, await Wire.to(site) as wire:
+        await wire.send(head(site.host, "/events"))
+        assert (await wire.answer()).body == b"a page"
+        await wire.send(head(site.host, "/stream", "DELETE"))
+        assert (await wire.answer()).status == 404
+        listener = await Listener.opened(site, "/stream")
+        assert await listener.event() == {"retry": "2000"}
+        listener.close()
