@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import hocket
+from hocket.instance.metrics import METRICS
 from hocket.settings import PLANNED, rows
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,7 +27,7 @@ def settings_page() -> str:
         "",
         "Each can be given as a flag of `hocket serve` and `hocket run`, as a variable, in",
         "`hocket.toml` of the working folder (`ping_interval = 20.0`), or as an argument of `App`;",
-        "the first of these that is there counts.",
+        "the first of these that is there counts. Arguments of `app.run` count as flags.",
         "",
         "| name | flag | variable | default | meaning |",
         "|---|---|---|---|---|",
@@ -38,6 +39,29 @@ def settings_page() -> str:
     planned = ", ".join(f"`{name}`" for name in PLANNED)
     lines += ["", f"Not available yet, and refused with a clear line: {planned}.", ""]
     return "\n".join(lines)
+
+
+def metrics_page() -> str:
+    lines = [
+        "# Metrics",
+        "",
+        "Made from `src/hocket/instance/metrics.py` by `make docs`.",
+        "",
+        "`GET /metrics` answers in Prometheus' text format; who may read it says the setting",
+        "`metrics`: unless told otherwise only clients on this machine that no proxy brought. A",
+        "route of the app at the same path comes first. Counters end in `_total`. Prometheus' own",
+        "`process_*` (CPU, memory, open files, start) are there too.",
+        "",
+        "| name | kind | labels | meaning |",
+        "|---|---|---|---|",
+    ]
+    for metric in METRICS:
+        ending = "_total" if metric.kind == "counter" else ""
+        labels = ", ".join(metric.labels)
+        lines.append(
+            f"| `hocket_{metric.name}{ending}` | {metric.kind} | {labels} | {metric.help} |"
+        )
+    return "\n".join([*lines, ""])
 
 
 def api_page() -> str:
@@ -64,7 +88,7 @@ def api_page() -> str:
 INTERNAL = {
     "all_rooms", "room_names", "connection", "end", "joined", "nsp", "calls", "state", "deliver",
     "admit", "report", "startup", "shutdown", "given", "hub", "static", "dynamic", "routes",
-    "runner",
+    "runner", "mounts",
 }  # fmt: skip
 
 
@@ -98,6 +122,7 @@ def pages() -> dict[Path, str]:
     made = {
         ROOT / "docs/reference/settings.md": settings_page(),
         ROOT / "docs/reference/api.md": api_page(),
+        ROOT / "docs/reference/metrics.md": metrics_page(),
     }
     for page in (ROOT / "docs").rglob("*.md"):
         text = page.read_text()

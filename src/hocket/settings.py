@@ -27,6 +27,15 @@ def _number(kind: type, least: float, most: float) -> Callable[[Any], Any]:
     return parse
 
 
+def _choice(*choices: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(" or ".join(choices))
+        return str(value)
+
+    return parse
+
+
 def _flag(value: Any) -> bool:
     text = str(value).lower()
     if text not in ("1", "true", "yes", "on", "0", "false", "no", "off"):
@@ -127,6 +136,11 @@ class Settings:
     )
     keep_alive: float = setting(
         75.0, _seconds, "time that an HTTP connection may rest between requests", "seconds"
+    )
+    metrics: str = setting(
+        "local",
+        _choice("local", "all", "off"),
+        "who may read /metrics: clients on this machine (local), everybody (all), nobody (off)",
     )
     keep_headers: bool = setting(
         True, _flag, "keep each client's request headers for `handshake.headers`"

@@ -86,6 +86,7 @@ class Dispatcher:
         except TypeError as error:
             self._on_error(error, socket, event)
             return
+        handler.calls += 1
         connection = socket.connection
         if handler.is_async or connection.starting:
             task = self._event_task(handler, socket, event, args, ack_id)
@@ -193,6 +194,7 @@ class Dispatcher:
             accept(socket)
 
     def _step(self, step: Handler, socket: Socket, auth: dict[str, Any]) -> Any:
+        step.calls += 1
         began = self._clock()
         try:
             return step.function(socket, *step.fit([auth]))
@@ -210,6 +212,7 @@ class Dispatcher:
         socket.connection.starting -= 1
         try:
             for step in steps:
+                step.calls += 1
                 await self.call(step, socket, *step.fit([auth]))
         except (Exception, asyncio.CancelledError) as error:
             refuse(socket, self._refusal(error, socket))
@@ -249,8 +252,7 @@ class Dispatcher:
             except StopIteration as stop:
                 return stop.value
             finally:
-                if clock() - began > HOLD:
-                    self._watch(began, handler)
+                self._watch(began, handler)
             try:
                 resume, value = result.send, (yield awaited)
             except GeneratorExit:
@@ -262,6 +264,7 @@ class Dispatcher:
     def _watch(self, began: float, handler: Handler) -> None:
         now = self._clock()
         held = now - began
+        handler.seconds += held
         if held > HOLD and now >= self._quiet_until:
             self._quiet_until = now + QUIET
             log.warning(

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from hocket.errors import FORCED_CLOSE, PARSE_ERROR, PING_TIMEOUT, TRANSPORT_CLOSE, PacketError
 from hocket.hub.connection import CLOSED, Connection, Transport
+from hocket.hub.counts import Counts
 from hocket.hub.fanout import FanoutQueue, Write
 from hocket.hub.heartbeat import Wheel
 from hocket.protocol import engineio
@@ -86,9 +87,15 @@ class Engine:
         self.loop = loop
         self.layer: Layer
         self.connections: dict[str, Connection] = {}
+        self.counts = Counts()
         self._waiting_for_room: list[asyncio.Future[None]] = []
         self.fanout = FanoutQueue(
-            loop.choose_write, loop.defer, loop.clock, limits.max_pending, self._pause
+            loop.choose_write,
+            loop.defer,
+            loop.clock,
+            limits.max_pending,
+            self._pause,
+            self.counts,
         )
         tick = max(0.01, min(1.0, limits.ping_interval / 10, limits.ping_timeout / 10))
         horizon = max(limits.ping_interval, limits.ping_timeout, limits.connect_timeout)
@@ -132,6 +139,7 @@ class Engine:
         connection.secure = secure
         connection.opened = self.loop.wall_clock()
         self.connections[connection.sid] = connection
+        self.counts.opened[transport.name] += 1
         self.arrivals.put(connection.sid, self._connect)
         self.layer.opened(connection)
         return connection
@@ -214,6 +222,7 @@ class Engine:
         if connection.closed:
             return
         self.connections.pop(connection.sid, None)
+        self.counts.closed[reason] += 1
         connection.transport.finish(connection, reason)
         connection.outbox = CLOSED
         connection.receiver = connection.assembler = connection.inbox = None

@@ -32,6 +32,7 @@ from typing import Final
 from hocket.errors import Overloaded
 from hocket.hub.connection import Connection
 from hocket.hub.cork import Cork
+from hocket.hub.counts import Counts
 from hocket.hub.room import Room
 from hocket.protocol.engineio import WEBSOCKET, EncodedPacket
 
@@ -81,6 +82,7 @@ class FanoutQueue:
         clock: seconds.
         max_pending: bytes that may wait before producers are paused.
         pause: called with True when they must be, with False when they may go on.
+        counts: of the worker.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class FanoutQueue:
         clock: Callable[[], float],
         max_pending: int,
         pause: Callable[[bool], None],
+        counts: Counts,
     ) -> None:
         self._choose_write = choose_write
         self._write = choose_write()
@@ -97,6 +100,7 @@ class FanoutQueue:
         self._clock = clock
         self._max_pending = max_pending
         self._pause = pause
+        self._counts = counts
         self._inline = INLINE
         self._scheduled = False
         self._cork: Cork[Connection] = Cork(self._uncorked, self._schedule)
@@ -154,6 +158,7 @@ class FanoutQueue:
             self._put(connection, data)
 
     def _put(self, connection: Connection, data: bytes) -> None:
+        self._counts.bytes_out += len(data)
         try:
             sent = self._write(connection.fd, data)
         except BlockingIOError:
@@ -204,6 +209,7 @@ class FanoutQueue:
                     [connection for room in rooms for connection in room.snapshot()] + singles
                 )
             )
+        self._counts.events_out += len(members) - len(excluded)
         if len(members) <= self._inline:
             self._inline -= len(members)
             self._schedule()
@@ -289,6 +295,7 @@ class FanoutQueue:
     ) -> None:
         """The inner loop: nothing per member but a look at its mark and the write."""
         write, size, upto = self._write, len(data), self.seq
+        counts = self._counts
         members = iter(stride)
         while True:
             try:
@@ -298,6 +305,7 @@ class FanoutQueue:
                     if member.mark < seq:
                         member.mark = upto
                         if member.outbox is None and member.wire == WEBSOCKET:
+                            counts.bytes_out += size
                             if (sent := write(member.fd, data)) != size:
                                 member.transport.backlog(member, data[sent:])
                         else:

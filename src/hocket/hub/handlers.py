@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from hocket.protocol.socketio import RESERVED
@@ -17,16 +17,19 @@ LIFE_CYCLE: Final = frozenset({"connect", "disconnect"})
 
 class Handler:
     """A function and how many event arguments it takes: `required` up to `limit` (None: any
-    number), behind the socket.
+    number), behind the socket. `calls`: how often it was called; `seconds`: for how long it held
+    the event loop, all together.
     """
 
-    __slots__ = ("function", "is_async", "limit", "name", "required")
+    __slots__ = ("calls", "function", "is_async", "limit", "name", "required", "seconds")
 
     def __init__(self, function: Callable[..., Any], leading: int = 1) -> None:
         self.function = function
         self.name = getattr(function, "__qualname__", repr(function))
         self.is_async = inspect.iscoroutinefunction(_underlying(function))
         self.required, self.limit = _arity(function, leading)
+        self.calls = 0
+        self.seconds = 0.0
 
     def fit(self, arguments: list[Any]) -> list[Any]:
         """The arguments it is called with: extra ones are dropped. Raises TypeError when a required
@@ -104,6 +107,17 @@ class Handlers:
     def add_middleware(self, function: Callable[..., Any]) -> None:
         self.middleware.append(Handler(function))
         self._set_entry()
+
+    def all(self) -> Iterator[tuple[str, Handler]]:
+        """Every handler of events, by the event."""
+        yield from self.events.items()
+        for event, handler in (
+            ("connect", self.connect),
+            ("disconnect", self.disconnect),
+            (ANY_EVENT, self.any_event),
+        ):
+            if handler is not None:
+                yield event, handler
 
     def _once(self, field: str, event: str, function: Callable[..., Any]) -> None:
         if (before := getattr(self, field)) is not None:

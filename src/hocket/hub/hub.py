@@ -138,6 +138,7 @@ class Hub:
         elif socket is None or socket.state != CONNECTED:
             raise PacketError(f"the client is not connected to {packet.namespace}")
         elif kind == socketio.EVENT or kind == socketio.BINARY_EVENT:
+            self.engine.counts.events_in += 1
             self.dispatch.event(socket, packet.data, packet.id)
         elif kind == socketio.DISCONNECT:
             self.fanout.catch_up(connection)

@@ -126,6 +126,7 @@ class Socket:
     def deliver(self, packet: EncodedPacket) -> None:
         """A packet for this socket, from the loop's own thread."""
         if self.state != ENDED:  # its client may be in other namespaces still
+            self.nsp.hub.engine.counts.events_out += 1
             self.nsp.hub.fanout.send(self.end, packet)
 
     async def call(self, event: str, *args: Any, timeout: float = 60.0) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -44,7 +43,7 @@ async def _serve(worker: Worker, listener: Any) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _stop_once, loop, number, stop)
     await worker.start(listener)
-    settle_garbage()
+    worker.garbage.settle()
     print(f"Hocket serves {url_of(listener)}", flush=True)
     await stop.wait()
     await worker.stop()
@@ -55,18 +54,6 @@ def _stop_once(loop: asyncio.AbstractEventLoop, number: int, stop: asyncio.Event
     stop.set()
     loop.remove_signal_handler(number)
     signal.signal(number, signal.SIG_DFL)  # what is restored for SIGINT would only ask again
-
-
-def settle_garbage() -> None:
-    """What is there now stays: keep the collector from looking at it again, and from looking at
-    every client on each of its rounds.
-
-    A full collection takes 6-20 ms at 12,500 clients; with these thresholds it comes after 500,000
-    new objects that outlived two rounds.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 50, 1_000)
 
 
 def _loop_factory() -> Any:

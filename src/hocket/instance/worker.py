@@ -17,9 +17,11 @@ from hocket.app import App
 from hocket.errors import SHUTTING_DOWN
 from hocket.hub.engine import Engine, Limits, Loop
 from hocket.hub.hub import Hub
+from hocket.instance.garbage import Garbage
+from hocket.instance.metrics import Lag, Metrics
 from hocket.settings import Settings
 from hocket.transport.asgi_websocket import AsgiWebSocketTransport
-from hocket.transport.front_door import FrontDoor
+from hocket.transport.front_door import BuiltIn, FrontDoor
 from hocket.transport.gateway import Gateway
 from hocket.transport.http import HttpTransport
 from hocket.transport.lifespan import Lifespan
@@ -31,6 +33,7 @@ from hocket.transport.routes import RouteRunner
 
 log = logging.getLogger("hocket")
 
+TICK: Final = 0.5  # seconds between two looks at the loop and at the garbage
 SHUTDOWN: Final = 5.0  # seconds that running handlers have to end
 
 
@@ -67,14 +70,23 @@ class Worker:
         clock: seconds, monotonic.
     """
 
+    reactor: Reactor
+    loop: Loop
+    engine: Engine
+    hub: Hub
+    http: HttpTransport
+    websockets: AsgiWebSocketTransport
+
     def __init__(
         self, app: App, settings: Settings, clock: Callable[[], float] = time.perf_counter
     ) -> None:
-        self.app = app
+        self.app: App = app
         self.settings = settings
         self._clock = clock
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timers: list[asyncio.TimerHandle] = []
+        self.garbage: Garbage = Garbage(clock)
+        self.lag: Lag = Lag(TICK)
         self._listeners: list[sockets.socket] = []
 
     async def start(self, listener: sockets.socket) -> None:
@@ -98,6 +110,9 @@ class Worker:
             raise
         self._every(self.engine.heartbeats.tick, self.engine.tick)
         self._every(self.http.tick_seconds, self.http.tick)
+        self._every(TICK, self.lag.tick)
+        self._every(TICK, self.garbage.tick)
+        self.garbage.watch()
         tune(listener, self.settings)
         self.reactor.listen(listener, self.accepted)
         self._listeners.append(listener)
@@ -157,7 +172,9 @@ class Worker:
             settings.ping_interval,
         )
         mounted = MountRunner(self.http, self.websockets, self._spawn, routes.date)
-        built_in = {settings.sse_path: gateway.events}
+        built_in: dict[str, BuiltIn] = {settings.sse_path: gateway.events}
+        if settings.metrics != "off":
+            built_in["/metrics"] = Metrics(self, settings.metrics == "all")
         front_door = FrontDoor(
             settings.path,
             gateway,
@@ -222,6 +239,7 @@ class Worker:
         self.websockets.close_all()
         await asyncio.sleep(0)
         await self._end_tasks()
+        self.garbage.stop()
         await self.app.shutdown()
         for lifespan in reversed(self._lifespans):
             await lifespan.stop()

@@ -12,6 +12,8 @@ from hocket.transport.http import HttpStream, HttpTransport, Intake
 from hocket.transport.mounts import Mount, MountRunner, Mounts
 from hocket.transport.routes import RouteRunner, Routes
 
+BuiltIn = Callable[[HttpStream, Request], None]
+
 
 class FrontDoor:
     """Sorts requests, each by itself: a connection may bring a page, then a poll, then an upgrade,
@@ -29,7 +31,7 @@ class FrontDoor:
         self,
         path: str,
         gateway: Gateway,
-        built_in: Mapping[str, Callable[[HttpStream, Request], None]],
+        built_in: Mapping[str, BuiltIn],
         run: RouteRunner,
         routes: Routes,
         mounted: MountRunner,
@@ -56,7 +58,7 @@ class FrontDoor:
         else:
             self._run(stream, request, body)
 
-    def _is_built_in(self, request: Request) -> Callable[[HttpStream, Request], None] | None:
+    def _is_built_in(self, request: Request) -> BuiltIn | None:
         answer = self._built_in.get(request.path)
         if answer is None or request.method != "GET":
             return None

@@ -45,9 +45,11 @@ class Outgoing(Generic[S]):
         self._broken = broken
         self._cork: Cork[S] = Cork(self._write, lambda: loop.defer(self._cork.flush))
         self.release = self._cork.release
+        self.bytes_out = 0
 
     def send(self, end: S, data: bytes) -> None:
         """At the end of this turn, or when the client takes it."""
+        self.bytes_out += len(data)
         if end.backlog is not None:
             end.backlog.append(data)
         elif end.fd >= 0:

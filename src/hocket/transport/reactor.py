@@ -88,6 +88,7 @@ class Reactor:
         self._want_write: set[int] = set()
         self._held: set[int] = set()
         self._closing: list[int] = []
+        self.bytes_in = 0
         self._reserve = os.open(os.devnull, os.O_RDONLY)
 
     def __len__(self) -> int:
@@ -176,6 +177,7 @@ class Reactor:
             return
         except OSError:
             data = b""
+        self.bytes_in += len(data)
         try:
             if data:
                 end.transport.received(end, data)

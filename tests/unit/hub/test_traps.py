@@ -155,6 +155,7 @@ class FakeClient:
 
 class Silent:
     name = "websocket"
+    answers = True
 
     def backlog(self, *_: object) -> None: ...
     def lost(self, *_: object) -> None: ...

@@ -1,0 +1,141 @@
+"""`GET /metrics`: what an operator sees."""
+
+from __future__ import annotations
+
+import gc
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hocket import App, Socket
+from hocket.errors import UsageError
+from hocket.instance.garbage import DUE, OVERDUE, Garbage, is_time
+from hocket.instance.metrics import METRICS, Lag
+from hocket.settings import load
+from tests.support import WebSocketClient, Wire, asynchronous, head, serving
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/reference/metrics.md"
+
+
+def chatty() -> App:
+    app = App()
+
+    @app.on("connect")
+    def connect(socket: Socket, auth: dict[str, Any]) -> None:
+        socket.join("general")
+
+    @app.on("say")
+    async def say(socket: Socket, text: str) -> None:
+        app.to("general").emit("said", text)
+
+    return app
+
+
+async def answer(site: Any, *fields: str) -> tuple[int, str]:
+    async with await Wire.to(site) as wire:
+        await wire.send(head(site.host, "/metrics", "GET", *fields))
+        got = await wire.answer()
+        return got.status, got.body.decode()
+
+
+async def numbers(site: Any) -> dict[str, float]:
+    _, text = await answer(site)
+    lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in lines}
+
+
+@asynchronous
+async def test_what_is_counted() -> None:
+    async with serving(chatty()) as site:
+        clients = [await WebSocketClient.joined(site) for _ in range(3)]
+        for _ in range(2):
+            await clients[0].say('42["say","hello"]')
+        for client in clients:
+            assert [await client.text() for _ in range(2)] == ['42["said","hello"]'] * 2
+        seen = await numbers(site)
+        assert seen['hocket_connections{transport="websocket"}'] == 3
+        assert seen['hocket_connections_opened_total{transport="websocket"}'] == 3
+        assert seen["hocket_sockets"] == 3
+        assert seen["hocket_rooms"] == 1
+        assert seen["hocket_events_received_total"] == 2
+        assert seen["hocket_events_sent_total"] == 6
+        assert seen['hocket_handler_calls_total{event="say",namespace="/"}'] == 2
+        assert seen['hocket_handler_calls_total{event="connect",namespace="/"}'] == 3
+        assert 0 < seen['hocket_handler_seconds_total{event="say",namespace="/"}'] < 5
+        assert seen["hocket_sent_bytes_total"] > 6 * len('42["said","hello"]')
+        assert seen["hocket_received_bytes_total"] > 500
+        assert seen["hocket_http_requests_total"] == 4
+        assert seen["hocket_open_files"] == 4
+        assert seen["hocket_slow_consumers_total"] == 0
+        assert seen["hocket_outboxes"] == seen["hocket_outbox_bytes"] == 0
+        assert seen["process_open_fds"] > 4
+        for client in clients:
+            client.close()
+
+
+@asynchronous
+async def test_each_metric_is_there_and_documented() -> None:
+    page = PAGE.read_text()
+    async with serving(chatty()) as site:
+        _, text = await answer(site)
+    named = set(re.findall(r"# TYPE (hocket_\w+) ", text))
+    ours = {
+        f"hocket_{each.name}" + ("_total" if each.kind == "counter" else "") for each in METRICS
+    }
+    assert named == ours
+    for name in named:
+        assert f"`{name}`" in page
+
+
+@pytest.mark.parametrize(
+    ("settings", "fields", "status"),
+    [
+        ({}, (), 200),
+        ({}, ("X-Forwarded-For: 203.0.113.7",), 404),
+        ({}, ("X-Forwarded-For: 127.0.0.1",), 404),
+        ({}, ("Via: 1.1 proxy",), 404),
+        ({"trusted_proxies": "127.0.0.1"}, ("X-Forwarded-For: 203.0.113.7",), 404),
+        ({"metrics": "all"}, ("X-Forwarded-For: 203.0.113.7",), 200),
+        ({"metrics": "off"}, (), 404),
+    ],
+)
+@asynchronous
+async def test_who_may_read_them(
+    settings: dict[str, Any], fields: tuple[str, ...], status: int
+) -> None:
+    async with serving(chatty(), **settings) as site:
+        assert (await answer(site, *fields))[0] == status
+
+
+def test_a_setting_that_is_none_of_the_choices() -> None:
+    with pytest.raises(UsageError, match="local or all or off"):
+        load({"metrics": "public"}, environ={}, file=None)
+
+
+def test_lag_is_the_longest_since_it_was_read() -> None:
+    lag = Lag(0.5)
+    for now in (1.0, 1.5, 2.3, 2.8):
+        lag.tick(now)
+    assert lag.take() == pytest.approx(0.3)
+    assert lag.take() == 0.0
+
+
+def test_full_collections_wait_for_a_quiet_moment() -> None:
+    assert not is_time(0, 0.0)
+    assert is_time(DUE, 0.0)
+    assert not is_time(DUE, 0.9)
+    assert is_time(OVERDUE, 1.0)
+
+
+def test_the_collectors_pauses_are_measured() -> None:
+    moments = iter([1.0, 1.25, 2.0, 2.5])
+    garbage = Garbage(lambda: next(moments))
+    garbage.watch()
+    try:
+        gc.collect()
+        gc.collect()
+    finally:
+        garbage.stop()
+    assert (garbage.collections, garbage.paused, garbage.longest) == (2, 0.75, 0.5)
