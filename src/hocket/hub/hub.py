@@ -106,6 +106,14 @@ class Hub:
     def text(self, connection: Connection, packet: bytes) -> None:
         if connection.assembler is not None:
             raise PacketError("text came where an attachment was due")
+        # HOT: an event in the main namespace without an ack, which is what clients mostly send,
+        # needs no Packet and no table of types: 0.8 us of 16 (benchmarks echo).
+        if packet.startswith(socketio.PLAIN_EVENT):
+            socket = connection.socket_in("/")
+            if socket is not None and socket.state == CONNECTED:
+                self.engine.counts.events_in += 1
+                self.dispatch.event(socket, socketio.decode_event(packet), None)
+                return
         decoded = socketio.decode(packet)
         if decoded.attachments:
             connection.assembler = socketio.Assembler(decoded)

@@ -40,6 +40,7 @@ BINARY_ACK: Final = 6
 RESERVED: Final = frozenset(
     {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
 )
+PLAIN_EVENT: Final = b"42["  # in the main namespace, without an ack id and attachments
 MAX_ATTACHMENTS: Final = 10  # the limit of Socket.IO's own parser
 
 _HEADS: Final = [b"4%d" % kind for kind in range(BINARY_ACK + 1)]
@@ -122,11 +123,8 @@ def _no_constant(name: str) -> Any:
 
 def decode(text: bytes) -> Packet:
     """A text message (with Engine.IO's `4`) to a packet; raises PacketError."""
-    if text.startswith(b"42["):  # the usual packet, without asking the expression: 0.8 us less
-        data = decode_json(text[2:])
-        if not is_event(data):
-            raise PacketError("the payload does not fit an event")
-        return Packet(EVENT, "/", None, data)
+    if text.startswith(PLAIN_EVENT):
+        return Packet(EVENT, "/", None, decode_event(text))
     match = _PACKET.fullmatch(text)
     if match is None:
         raise PacketError(f"not a Socket.IO packet: {text[:20]!r}")
@@ -145,6 +143,15 @@ def decode(text: bytes) -> Packet:
     except UnicodeDecodeError:
         raise PacketError("the namespace is not UTF-8") from None
     return Packet(type, name, None if ack_id is None else int(ack_id), data, attachments)
+
+
+def decode_event(text: bytes) -> list[Any]:
+    """`[name, *arguments]` of a text message that begins with PLAIN_EVENT; raises PacketError."""
+    data = decode_json(text[2:])
+    if not is_event(data):
+        raise PacketError("the payload does not fit an event")
+    event: list[Any] = data
+    return event
 
 
 class Assembler:
