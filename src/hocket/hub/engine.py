@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from hocket.errors import FORCED_CLOSE, PARSE_ERROR, PING_TIMEOUT, TRANSPORT_CLOSE, PacketError
 from hocket.hub.connection import CLOSED, Connection, Transport
 from hocket.hub.counts import Counts
-from hocket.hub.fanout import FanoutQueue, Write
+from hocket.hub.fanout import FanoutQueue, Pace
 from hocket.hub.heartbeat import Wheel
 from hocket.protocol import engineio
 
@@ -74,7 +74,7 @@ class Loop:
     spawn: Callable[[Any], None]
     new_task: Callable[[Any], asyncio.Task[Any]]
     current_task: Callable[[], asyncio.Task[Any] | None]
-    choose_write: Callable[[], Write]
+    choose_pace: Callable[[], Pace]
     pause: Callable[[bool], None]
     new_id: Callable[[], str]
 
@@ -90,7 +90,7 @@ class Engine:
         self.counts = Counts()
         self._waiting_for_room: list[asyncio.Future[None]] = []
         self.fanout = FanoutQueue(
-            loop.choose_write,
+            loop.choose_pace,
             loop.defer,
             loop.clock,
             limits.max_pending,

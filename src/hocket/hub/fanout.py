@@ -10,7 +10,7 @@ The rules, which the property test checks against a model (tests/unit/hub/test_f
    fan-out began": a joiner gets nothing from before, a leaver all of it.
 4. The oldest fan-out runs first. While others wait for the same snapshot of a room, their frames
    are joined and leave in one write.
-5. A slice ends after `SLICE` seconds, and the event loop has its turn. A small fan-out is sent at
+5. A slice ends after `SLICE` seconds (see `Pace`), and the event loop has its turn. A small fan-out is sent at
    once, up to `INLINE` members a turn.
 6. Who is excepted from a fan-out is caught up and marked as served by it; so is a single socket
    that was named beside rooms.
@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from hocket.errors import Overloaded
 from hocket.hub.connection import Connection
@@ -41,6 +41,13 @@ STRIDE: Final = 32  # members between two looks at the clock: 32 writes take abo
 INLINE: Final = 64  # writes a turn that small fan-outs may make at once
 
 Write = Callable[[int, bytes], int]
+
+
+class Pace(NamedTuple):
+    """`os.write`, or one like it, and how many times SLICE a slice lasts."""
+
+    write: Write
+    slices: float = 1.0
 
 
 class Fanout:
@@ -76,8 +83,8 @@ class FanoutQueue:
     """All fan-outs of a worker.
 
     Args:
-        choose_write: gives `os.write` or one like it; asked anew at each turn, because which is
-            best depends on the threads there are.
+        choose_pace: how to write; asked anew at each turn, because it depends on the threads there
+            are.
         defer: calls a function at the next turn of the event loop.
         clock: seconds.
         max_pending: bytes that may wait before producers are paused.
@@ -87,15 +94,15 @@ class FanoutQueue:
 
     def __init__(
         self,
-        choose_write: Callable[[], Write],
+        choose_pace: Callable[[], Pace],
         defer: Callable[[Callable[[], None]], object],
         clock: Callable[[], float],
         max_pending: int,
         pause: Callable[[bool], None],
         counts: Counts,
     ) -> None:
-        self._choose_write = choose_write
-        self._write = choose_write()
+        self._choose_pace = choose_pace
+        self._write, self._slices = choose_pace()
         self._defer = defer
         self._clock = clock
         self._max_pending = max_pending
@@ -254,10 +261,10 @@ class FanoutQueue:
         """Once a turn of the loop while there is something to do."""
         self._scheduled = False
         self._inline = INLINE
-        self._write = self._choose_write()
+        self._write, self._slices = self._choose_pace()
         self._cork.flush()
         if self.active:
-            self.slice(self._clock() + SLICE)
+            self.slice(self._clock() + SLICE * self._slices)
             if self.active:
                 self._schedule()
 

@@ -28,7 +28,7 @@ from hocket.transport.lifespan import Lifespan
 from hocket.transport.linger import Linger
 from hocket.transport.mounts import MountRunner
 from hocket.transport.origins import Origins
-from hocket.transport.reactor import Reactor, choose_write
+from hocket.transport.reactor import Reactor, choose_pace
 from hocket.transport.routes import RouteRunner
 
 log = logging.getLogger("hocket")
@@ -127,7 +127,7 @@ class Worker:
             spawn=self._spawn,
             new_task=new_task_maker(self._asyncio),
             current_task=asyncio.current_task,
-            choose_write=choose_write,
+            choose_pace=choose_pace,
             pause=self.reactor.pause,
             new_id=new_id,
         )

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
 from hocket.hub.engine import Engine, Limits, Loop
-from hocket.hub.fanout import Write
+from hocket.hub.fanout import Pace
 from hocket.hub.handlers import Handlers
 from hocket.hub.hub import Hub
 from tests.unit.hub.world import FakeLoop, FakeTransport, World
@@ -67,8 +67,8 @@ class AsyncLoop(FakeLoop):
             self.spawned.add(task)
             task.add_done_callback(self.spawned.discard)
 
-        def choose_write() -> Write:
-            return lambda fd, data: self.write(fd, data)
+        def choose_pace() -> Pace:
+            return Pace(lambda fd, data: self.write(fd, data))
 
         return Loop(
             clock=self.asyncio.time,
@@ -79,7 +79,7 @@ class AsyncLoop(FakeLoop):
             spawn=spawn,
             new_task=self.asyncio.create_task,
             current_task=asyncio.current_task,
-            choose_write=choose_write,
+            choose_pace=choose_pace,
             pause=self.paused.append,
             new_id=lambda: f"id-{next(ids)}",
         )

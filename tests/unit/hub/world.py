@@ -9,6 +9,7 @@ from typing import Any
 
 from hocket.hub.connection import LOST, Connection
 from hocket.hub.engine import Engine, Limits, Loop
+from hocket.hub.fanout import Pace
 from hocket.hub.handlers import Handlers
 from hocket.hub.hub import Hub
 from hocket.hub.outbox import Backlog
@@ -91,7 +92,7 @@ class FakeLoop:
             spawn=self.spawn,
             new_task=self.spawn,
             current_task=lambda: None,
-            choose_write=lambda: lambda fd, data: self.write(fd, data),
+            choose_pace=lambda: Pace(lambda fd, data: self.write(fd, data)),
             pause=self.paused.append,
             new_id=lambda: f"id-{next(self._ids)}",
         )
