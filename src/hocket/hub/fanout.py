@@ -10,8 +10,8 @@ The rules, which the property test checks against a model (tests/unit/hub/test_f
    fan-out began": a joiner gets nothing from before, a leaver all of it.
 4. The oldest fan-out runs first. While others wait for the same snapshot of a room, their frames
    are joined and leave in one write.
-5. A slice ends after `SLICE` seconds (see `Pace`), and the event loop has its turn. A small fan-out is sent at
-   once, up to `INLINE` members a turn.
+5. A slice ends after `SLICE` seconds (see `Pace`), and the event loop has its turn. A small
+   fan-out is sent at once, up to `INLINE` members a turn.
 6. Who is excepted from a fan-out is caught up and marked as served by it; so is a single socket
    that was named beside rooms.
 7. Bytes that wait are counted. Over `max_pending` the producers are paused and `check_room` raises
