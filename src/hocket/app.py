@@ -15,12 +15,12 @@ from hocket.hub.handshake import Handshake
 from hocket.hub.hub import Hub
 from hocket.hub.socket import Socket
 from hocket.hub.target import Target
-from hocket.transport.mounts import Mounts
 from hocket.transport.routes import Routes
 
 if TYPE_CHECKING:
     from hocket.hub.namespace import Namespace as RunningNamespace
     from hocket.transport.asgi import AsgiApp
+    from hocket.transport.mounts import Mounts
 
 log = logging.getLogger("hocket")
 
@@ -167,7 +167,7 @@ class App(Namespace):
         self.static: dict[str, Handlers] = {MAIN: self._handlers}
         self.dynamic: dict[re.Pattern[str], Handlers] = {}
         self.routes = Routes()
-        self.mounts = Mounts()
+        self.mounts: Mounts | None = None
         self._handshake_hooks: list[Callable[[Handshake], Any]] = []
         self._error_hooks: list[Callable[..., Any]] = []
         self._startup_hooks: list[Callable[[], Any]] = []
@@ -224,6 +224,9 @@ class App(Namespace):
 
         Raises: ValueError for a path that is taken or does not begin with a slash.
         """
+        from hocket.transport.mounts import Mounts  # lazy: 5 ms of the start
+
+        self.mounts = self.mounts or Mounts()
         self.mounts.add(path, app)
 
     def mount_wsgi(self, path: str, app: Callable[..., Any], threads: int = 10) -> None:
@@ -236,7 +239,7 @@ class App(Namespace):
         """
         from a2wsgi import WSGIMiddleware  # lazy: only apps with a WSGI application pay for it
 
-        self.mounts.add(path, cast("AsgiApp", WSGIMiddleware(app, workers=threads)))
+        self.mount(path, cast("AsgiApp", WSGIMiddleware(app, workers=threads)))
 
     def on_handshake(self, function: F) -> F:
         """Register a function (handshake) that is asked before a session opens; False or a

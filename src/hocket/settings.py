@@ -6,10 +6,8 @@ else reads the environment.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from hocket.errors import UsageError
@@ -219,7 +217,7 @@ def load(
     explicit: Mapping[str, Any],
     flags: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
-    file: Path | None = Path(FILE),
+    file: str | os.PathLike[str] | None = FILE,
 ) -> Settings:
     """All sources to Settings. Flags win over the environment, that over the file, that over what
     the program says (`explicit`).
@@ -261,9 +259,12 @@ def load(
     return settings
 
 
-def _read_file(file: Path, table: Mapping[str, Row]) -> dict[str, Any]:
+def _read_file(file: str | os.PathLike[str], table: Mapping[str, Row]) -> dict[str, Any]:
     try:
-        content = tomllib.loads(file.read_text())
+        with open(file, "rb") as stream:
+            import tomllib  # lazy: 5 ms of the start, for those who have the file
+
+            content = tomllib.load(stream)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

@@ -92,7 +92,7 @@ METRICS: Final = [
         "sent_bytes", "counter", "Bytes written to clients, or to their outboxes.",
         lambda worker: worker.engine.counts.bytes_out
         + worker.http.out.bytes_out
-        + worker.websockets.out.bytes_out,
+        + (worker.mounted.bytes_out if worker.mounted else 0),
     ),
     Metric(
         "http_requests", "counter", "HTTP requests, those of polling clients included.",

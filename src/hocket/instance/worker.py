@@ -11,7 +11,7 @@ import sys
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hocket.app import App
 from hocket.errors import SHUTTING_DOWN
@@ -20,16 +20,16 @@ from hocket.hub.hub import Hub
 from hocket.instance.garbage import Garbage
 from hocket.instance.metrics import Lag, Metrics
 from hocket.settings import Settings
-from hocket.transport.asgi_websocket import AsgiWebSocketTransport
 from hocket.transport.front_door import BuiltIn, FrontDoor
 from hocket.transport.gateway import Gateway
 from hocket.transport.http import HttpTransport
-from hocket.transport.lifespan import Lifespan
 from hocket.transport.linger import Linger
-from hocket.transport.mounts import MountRunner
 from hocket.transport.origins import Origins
 from hocket.transport.reactor import Reactor, choose_pace
 from hocket.transport.routes import RouteRunner
+
+if TYPE_CHECKING:
+    from hocket.transport.mounts import MountRunner
 
 log = logging.getLogger("hocket")
 
@@ -75,7 +75,7 @@ class Worker:
     engine: Engine
     hub: Hub
     http: HttpTransport
-    websockets: AsgiWebSocketTransport
+    mounted: MountRunner | None
 
     def __init__(
         self, app: App, settings: Settings, clock: Callable[[], float] = time.perf_counter
@@ -98,10 +98,9 @@ class Worker:
         self.hub = Hub(self.engine, self.app.static, self.app.dynamic, self.app.report)
         self._make_transports()
         self.app.hub = self.hub
-        self._lifespans = [Lifespan(mount) for mount in self.app.mounts.all]
         try:
-            for lifespan in self._lifespans:
-                await lifespan.start()
+            if self.mounted is not None:
+                await self.mounted.start()
             await self.app.startup()
         except BaseException:
             self.app.hub = None
@@ -162,16 +161,7 @@ class Worker:
             self.app.admit(),
         )
         routes = RouteRunner(self.loop, self.http, self.app.routes)
-        self.websockets = AsgiWebSocketTransport(
-            self.loop,
-            self.reactor,
-            linger,
-            self._spawn,
-            settings.max_payload,
-            settings.max_outbox,
-            settings.ping_interval,
-        )
-        mounted = MountRunner(self.http, self.websockets, self._spawn, routes.date)
+        self.mounted = self._mount(routes)
         built_in: dict[str, BuiltIn] = {settings.sse_path: gateway.events}
         if settings.metrics != "off":
             built_in["/metrics"] = Metrics(self, settings.metrics == "all")
@@ -181,10 +171,29 @@ class Worker:
             built_in,
             routes,
             self.app.routes,
-            mounted,
-            self.app.mounts,
+            self.mounted,
         )
         front_door.attend(self.http)
+
+    def _mount(self, routes: RouteRunner) -> MountRunner | None:
+        from hocket.transport.asgi_websocket import (  # lazy: 5 ms of the start
+            AsgiWebSocketTransport,
+        )
+        from hocket.transport.mounts import MountRunner  # lazy: as above
+
+        if self.app.mounts is None:
+            return None
+        settings = self.settings
+        websockets = AsgiWebSocketTransport(
+            self.loop,
+            self.reactor,
+            self.linger,
+            self._spawn,
+            settings.max_payload,
+            settings.max_outbox,
+            settings.ping_interval,
+        )
+        return MountRunner(self.app.mounts, self.http, websockets, self._spawn, routes.date)
 
     def _trust_proxies(self) -> None:
         from hocket.transport.proxies import (  # lazy: for those who have a proxy in front
@@ -236,13 +245,14 @@ class Worker:
             timer.cancel()
         for connection in tuple(self.engine.connections.values()):
             self.engine.close(connection, SHUTTING_DOWN)
-        self.websockets.close_all()
+        if self.mounted is not None:
+            self.mounted.close_all()
         await asyncio.sleep(0)
         await self._end_tasks()
         self.garbage.stop()
         await self.app.shutdown()
-        for lifespan in reversed(self._lifespans):
-            await lifespan.stop()
+        if self.mounted is not None:
+            await self.mounted.stop()
         self.app.hub = None
         self.reactor.close_all()
 

@@ -5,12 +5,15 @@ mounted applications.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from hocket.protocol.http1 import Request
 from hocket.transport.gateway import Gateway
 from hocket.transport.http import HttpStream, HttpTransport, Intake
-from hocket.transport.mounts import Mount, MountRunner, Mounts
 from hocket.transport.routes import RouteRunner, Routes
+
+if TYPE_CHECKING:
+    from hocket.transport.mounts import MountRunner
 
 BuiltIn = Callable[[HttpStream, Request], None]
 
@@ -24,7 +27,7 @@ class FrontDoor:
         gateway: serves that path.
         built_in: what else answers a GET, by path.
         run: calls the functions of `routes`.
-        mounted: serves `mounts`.
+        mounted: serves mounted applications, where there are any.
     """
 
     def __init__(
@@ -34,8 +37,7 @@ class FrontDoor:
         built_in: Mapping[str, BuiltIn],
         run: RouteRunner,
         routes: Routes,
-        mounted: MountRunner,
-        mounts: Mounts,
+        mounted: MountRunner | None,
     ) -> None:
         self._ours = {path, path.rstrip("/") + "/"}
         self._gateway = gateway
@@ -43,11 +45,10 @@ class FrontDoor:
         self._run = run
         self._routes = routes
         self._mounted = mounted
-        self._mounts = mounts
 
     def attend(self, http: HttpTransport) -> None:
         http.handle, http.upgrade = self.handle, self.upgrade
-        if self._mounts.all:
+        if self._mounted is not None:
             http.begin = self.begin
 
     def handle(self, stream: HttpStream, request: Request, body: bytes) -> None:
@@ -65,24 +66,16 @@ class FrontDoor:
         return None if self._routes.has("GET", request.path) else answer
 
     def begin(self, stream: HttpStream, request: Request) -> Intake | None:
-        mount = self._mount_for(request)
-        if mount is None or self._is_ours(request):
+        if self._mounted is None or request.path in self._ours or self._is_ours(request):
             return None
-        return self._mounted.begin(mount, stream, request)
+        return self._mounted.begin(stream, request)
 
     def upgrade(self, stream: HttpStream, request: Request, rest: bytes) -> bool:
         if request.path in self._ours:
             self._gateway.upgrade(stream, request, rest)
             return True
-        mount = self._mount_for(request)
-        if mount is None:
-            return False
-        self._mounted.upgrade(mount, stream, request, rest)
-        return True
+        return self._mounted is not None and self._mounted.upgrade(stream, request, rest)
 
     def _is_ours(self, request: Request) -> bool:
         has_route = self._routes.has(request.method, request.path)
         return has_route or self._is_built_in(request) is not None
-
-    def _mount_for(self, request: Request) -> Mount | None:
-        return None if request.path in self._ours else self._mounts.find(request.path)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hocket.errors import UsageError
-from hocket.transport.mounts import Mount
+
+if TYPE_CHECKING:
+    from hocket.transport.mounts import Mount
 
 log = logging.getLogger("hocket")
 

@@ -9,6 +9,7 @@ from hocket.protocol.http1 import Field, Request
 from hocket.transport.asgi import AsgiApp, Exchange, Scope, scope_of
 from hocket.transport.asgi_websocket import AsgiWebSocketTransport
 from hocket.transport.http import HttpStream, HttpTransport
+from hocket.transport.lifespan import Lifespan
 
 
 class Mount:
@@ -48,36 +49,67 @@ class Mounts:
 
 
 class MountRunner:
-    """Hands requests to mounted applications.
+    """Runs mounted applications: their lifespans, their requests, their WebSockets.
 
     Args:
+        mounts: the applications.
         http: where plain requests come from.
-        websockets: where their WebSockets go.
+        websockets: where their WebSockets are.
         spawn: starts a task.
         date: gives the Date field.
     """
 
     def __init__(
         self,
+        mounts: Mounts,
         http: HttpTransport,
         websockets: AsgiWebSocketTransport,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         date: Callable[[], Field],
     ) -> None:
+        self._mounts = mounts
         self._http = http
         self._websockets = websockets
         self._spawn = spawn
         self._date = date
+        self._lifespans = [Lifespan(mount) for mount in mounts.all]
 
-    def begin(self, mount: Mount, stream: HttpStream, request: Request) -> Exchange:
-        """A plain request; its body follows."""
+    @property
+    def bytes_out(self) -> int:
+        """Over WebSockets."""
+        return self._websockets.out.bytes_out
+
+    async def start(self) -> None:
+        """Raises UsageError when an application says that it cannot start."""
+        for lifespan in self._lifespans:
+            await lifespan.start()
+
+    async def stop(self) -> None:
+        for lifespan in reversed(self._lifespans):
+            await lifespan.stop()
+
+    def close_all(self) -> None:
+        """Say goodbye on every WebSocket."""
+        self._websockets.close_all()
+
+    def begin(self, stream: HttpStream, request: Request) -> Exchange | None:
+        """A plain request, whose body follows; None if no application is mounted there."""
+        mount = self._mounts.find(request.path)
+        if mount is None:
+            return None
         exchange = Exchange(self._http, stream, request, self._date)
         self._spawn(exchange.run(mount.app, _mounted(mount, stream, request)))
         return exchange
 
-    def upgrade(self, mount: Mount, stream: HttpStream, request: Request, rest: bytes) -> None:
-        """A WebSocket. Raises HTTPError for a request that cannot open one."""
+    def upgrade(self, stream: HttpStream, request: Request, rest: bytes) -> bool:
+        """A WebSocket; False if no application is mounted there. Raises HTTPError for a request
+        that cannot open one.
+        """
+        mount = self._mounts.find(request.path)
+        if mount is None:
+            return False
         self._websockets.open(stream, request, rest, mount.app, _mounted(mount, stream, request))
+        return True
 
 
 def _mounted(mount: Mount, stream: HttpStream, request: Request) -> Scope:
