@@ -36,7 +36,9 @@ class Wheel(Generic[T]):
 
     def put(self, item: T, ticks: int) -> None:
         """Hand out `item` in so many ticks (1 up to the horizon)."""
-        self._slots[(self.now + min(ticks, len(self._slots) - 1)) % len(self._slots)].append(item)
+        slots = self._slots
+        size = len(slots)
+        slots[(self.now + (ticks if ticks < size else size - 1)) % size].append(item)
 
     def advance(self, now: float) -> Iterator[T]:
         """Everything that has come due by `now`. Items may be put back while this is iterated."""

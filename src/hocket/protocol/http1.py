@@ -141,7 +141,8 @@ def parse_head(head: bytes) -> Request:
     _set_target(request, sink.target)
     _check_host(request)
     _set_length(request)
-    request.expects = request.get(b"expect").lower() == b"100-continue"
+    if request.has(b"expect"):
+        request.expects = request.get(b"expect").lower() == b"100-continue"
     _set_connection(request, request.get(b"connection").lower())
     return request
 

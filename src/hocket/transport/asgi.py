@@ -62,7 +62,7 @@ class Exchange:
     """
 
     __slots__ = (
-        "_chunked", "_complete", "_date", "_gone", "_http", "_left", "_parts", "_request",
+        "_awaited", "_chunked", "_complete", "_date", "_gone", "_http", "_left", "_parts", "_request",
         "_silent", "_size", "_started", "_stream", "_told", "_waiter", "_whole",
     )  # fmt: skip
 
@@ -77,6 +77,7 @@ class Exchange:
         self._size = 0
         self._whole = self._told = self._gone = False
         self._started = self._complete = self._chunked = self._silent = False
+        self._awaited = request.expects  # the client waits to be told that its body is wanted
         self._left: int | None = None
         self._waiter: asyncio.Future[None] | None = None
         stream.on_abort = self._abort
@@ -113,6 +114,7 @@ class Exchange:
         return self._size >= QUEUE
 
     def feed(self, part: bytes, whole: bool) -> None:
+        self._awaited = False
         if part:
             self._parts.append(part)
             self._size += len(part)
@@ -130,7 +132,8 @@ class Exchange:
 
     async def receive(self) -> Message:
         """The application's `receive`."""
-        if self._request.expects and not self._parts and not self._whole and not self._started:
+        if self._awaited and not self._started:
+            self._awaited = False
             self._http.send(self._stream, CONTINUE)
         while not (self._parts or self._gone or self._complete or (self._whole and not self._told)):
             self._waiter = asyncio.get_running_loop().create_future()

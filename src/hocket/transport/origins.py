@@ -37,10 +37,11 @@ class Origins:
         """Whether the page that sent this request may. What is no browser sends no
         Origin, and may.
         """
+        if self._any or not request.has(b"origin"):
+            return True
         origin = request.get(b"origin").decode("latin-1").lower()
         return (
             not origin
-            or self._any
             or origin in self._allowed
             or _same(origin, request.host.decode("latin-1").lower())
         )
