@@ -62,8 +62,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_awaited", "_chunked", "_complete", "_date", "_gone", "_http", "_left", "_parts", "_request",
-        "_silent", "_size", "_started", "_stream", "_told", "_waiter", "_whole",
+        "_awaited", "_chunked", "_complete", "_date", "_gone", "_http", "_left", "_parts",
+        "_request", "_silent", "_size", "_started", "_stream", "_told", "_waiter", "_whole",
     )  # fmt: skip
 
     def __init__(
