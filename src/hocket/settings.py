@@ -117,6 +117,9 @@ class Settings:
         45.0, _seconds, "time in which a client must have joined a namespace", "seconds"
     )
     max_payload: int = setting(1_000_000, _bytes, "longest message or request body", "bytes")
+    compression: bool = setting(
+        False, _flag, "agree to compress WebSocket messages (permessage-deflate)"
+    )
     max_outbox: int = setting(
         1_048_576, _bytes, "what may wait for one slow client before it is disconnected", "bytes"
     )
@@ -186,7 +189,6 @@ PLANNED: dict[str, tuple[Any, ...]] = {
     "recovery": (None,),
     "workers": (None, 1, "1"),
     "data": (None,),
-    "compression": (None, False),
 }
 
 

@@ -159,6 +159,7 @@ class Worker:
             self.http,
             Origins(settings.origins),
             self.app.admit(),
+            settings.compression,
         )
         routes = RouteRunner(self.loop, self.http, self.app.routes)
         self.mounted = self._mount(routes)

@@ -28,13 +28,15 @@ import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from msgspec import json
 
 from hocket.errors import PacketError
+from hocket.protocol.deflate import WINDOWS
 from hocket.protocol.sse import from_packet
-from hocket.protocol.websocket import BINARY, TEXT, frame
+from hocket.protocol.websocket import BINARY, TEXT, deflated_frame, frame
 
 OPEN: Final = 0x30
 CLOSE: Final = 0x31
@@ -60,6 +62,7 @@ CLIENT_MAY_SEND: Final[dict[str, frozenset[bytes]]] = {
 WEBSOCKET: Final = 0
 POLLING: Final = 1
 SSE: Final = 2
+DEFLATED: Final = 3  # WebSocket, compressed with the least of `WINDOWS`; then one for each of them
 
 
 class EncodedPacket:
@@ -117,7 +120,25 @@ def sse_form(packet: EncodedPacket) -> bytes:
     return from_packet(packet.text, packet.attachments, packet.cursor)
 
 
-FORMS: Final[list[Callable[[EncodedPacket], bytes]]] = [websocket_form, polling_form, sse_form]
+def deflated_form(packet: EncodedPacket, window: int) -> bytes:
+    """As `websocket_form`, compressed unless the packet says not to."""
+    if not packet.compress:
+        return packet.form(WEBSOCKET)
+    head = deflated_frame(TEXT, packet.text, window)
+    return head + b"".join([deflated_frame(BINARY, data, window) for data in packet.attachments])
+
+
+def deflated_wire(window: int) -> int:
+    """The wire form of WebSockets that compress with a window of 2**window bytes."""
+    return DEFLATED + WINDOWS.index(window)
+
+
+FORMS: Final[list[Callable[[EncodedPacket], bytes]]] = [
+    websocket_form,
+    polling_form,
+    sse_form,
+    *(partial(deflated_form, window=window) for window in WINDOWS),
+]
 
 CLOSE_PACKET: Final = EncodedPacket(b"1")
 PING_PACKET: Final = EncodedPacket(b"2")

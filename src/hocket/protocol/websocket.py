@@ -2,7 +2,8 @@
 
 The rules, in the order in which a frame meets them:
 
-1. Reserved bits are 0 unless an extension was negotiated (5.2); the opcode is one of six (5.2).
+1. Reserved bits are 0 (5.2), but for the first at the first frame of a message that is compressed
+   (RFC 7692, section 6), where that was negotiated; the opcode is one of six (5.2).
 2. A client masks every frame (5.1).
 3. A control frame is whole and at most 125 bytes long; it may stand between the fragments of a
    message (5.4, 5.5).
@@ -20,7 +21,7 @@ The rules, in the order in which a frame meets them:
 5. Text is UTF-8, also across fragments, and is refused at the first fragment that shows it is not
    (8.1): 1007.
 6. A message over the limit is refused when its header announces it, before its bytes are there:
-   1009.
+   1009. A compressed one also as soon as more comes out of it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from hashlib import sha1
 from typing import Final
 
 from hocket.errors import WebSocketError
+from hocket.protocol import deflate
 
 CONTINUATION: Final = 0x0
 TEXT: Final = 0x1
@@ -42,6 +44,8 @@ CLOSE: Final = 0x8
 PING: Final = 0x9
 PONG: Final = 0xA
 OPCODES: Final = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
+
+COMPRESSED: Final = 0x40  # the bit RSV1
 
 NORMAL: Final = 1000
 PROTOCOL_BROKEN: Final = 1002
@@ -68,14 +72,24 @@ def is_key(key: bytes) -> bool:
         return False
 
 
-def frame(opcode: int, payload: bytes) -> bytes:
-    """One whole frame from the server: FIN set, not masked (section 5.2)."""
+def frame(opcode: int, payload: bytes, compressed: int = 0) -> bytes:
+    """One whole frame from the server: FIN set, not masked (section 5.2). `compressed`: COMPRESSED
+    for a payload that is.
+    """
     size = len(payload)
+    first = 0x80 | compressed | opcode
     if size < 126:
-        return bytes((0x80 | opcode, size)) + payload
+        return bytes((first, size)) + payload
     if size < 65536:
-        return bytes((0x80 | opcode, 126)) + size.to_bytes(2, "big") + payload
-    return bytes((0x80 | opcode, 127)) + size.to_bytes(8, "big") + payload
+        return bytes((first, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((first, 127)) + size.to_bytes(8, "big") + payload
+
+
+def deflated_frame(opcode: int, payload: bytes, window: int) -> bytes:
+    """As `frame`, compressed if that is worth it."""
+    if len(payload) < deflate.THRESHOLD:
+        return frame(opcode, payload)
+    return frame(opcode, deflate.compress(payload, window), COMPRESSED)
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
@@ -122,12 +136,18 @@ class Receiver:
 
     Args:
         max_size: the longest message, in bytes.
+        deflate: whether messages may be compressed.
     """
 
-    __slots__ = ("_buffer", "_fragments", "_need", "_opcode", "_size", "_utf8", "max_size")
+    __slots__ = (
+        "_buffer", "_compressed", "_deflate", "_fragments", "_need", "_opcode", "_size", "_utf8",
+        "max_size",
+    )  # fmt: skip
 
-    def __init__(self, max_size: int) -> None:
+    def __init__(self, max_size: int, deflate: bool = False) -> None:
         self.max_size = max_size
+        self._deflate = deflate
+        self._compressed = False
         self._buffer = bytearray()
         self._need = 2
         self._opcode = 0
@@ -151,7 +171,15 @@ class Receiver:
                     check_close(payload)
                 yield opcode, payload
             elif (message := self._add(fin, opcode, payload)) is not None:
-                yield message
+                yield self._inflated(message) if self._compressed else message
+
+    def _inflated(self, message: tuple[int, bytes]) -> tuple[int, bytes]:
+        self._compressed = False
+        opcode, payload = message
+        payload = deflate.decompress(payload, self.max_size)
+        if opcode == TEXT:
+            check_utf8(payload)
+        return opcode, payload
 
     def _next_frame(self) -> tuple[bool, int, bytes] | None:
         """Take one frame off the buffer, or None until more bytes come."""
@@ -161,6 +189,8 @@ class Receiver:
         first, second = buffer[0], buffer[1]
         length, start = second & 0x7F, 2
         self._check_header(first, second, length)
+        if first & COMPRESSED:
+            self._compressed = True
         if length >= 126:
             start = 4 if length == 126 else 10
             if len(buffer) < start:
@@ -183,7 +213,9 @@ class Receiver:
 
     def _check_header(self, first: int, second: int, length: int) -> None:
         opcode = first & 0x0F
-        if first & 0x70:
+        if first & 0x70 and not (
+            self._deflate and first & 0x70 == COMPRESSED and CONTINUATION < opcode < CLOSE
+        ):
             raise WebSocketError(PROTOCOL_BROKEN, "a reserved bit is set")
         if opcode not in OPCODES:
             raise WebSocketError(PROTOCOL_BROKEN, f"opcode {opcode} is reserved")
@@ -197,12 +229,12 @@ class Receiver:
     def _add(self, fin: bool, opcode: int, payload: bytes) -> tuple[int, bytes] | None:
         """A data frame: the message it completes, if it does."""
         if opcode and fin:
-            if opcode == TEXT:
+            if opcode == TEXT and not self._compressed:
                 check_utf8(payload)
             return opcode, payload
         if opcode:
             self._opcode = opcode
-            self._utf8 = _UTF8() if opcode == TEXT else None
+            self._utf8 = _UTF8() if opcode == TEXT and not self._compressed else None
         if self._utf8:
             try:
                 self._utf8.decode(payload, fin)

@@ -22,12 +22,17 @@ from hocket.hub.socket import Socket
 from hocket.instance.foreground import run
 from hocket.instance.worker import Worker
 from hocket.protocol import websocket
-from hocket.protocol.engineio import WEBSOCKET, EncodedPacket
+from hocket.protocol.engineio import POLLING, EncodedPacket
 from hocket.protocol.http1 import Request
 from hocket.settings import load
 from hocket.transport.http import HttpStream
 from hocket.transport.reactor import write_small
-from hocket.transport.websocket import Frame, WebSocketTransport, switch_response
+from hocket.transport.websocket import (
+    WebSocketTransport,
+    deflate_answer,
+    receiver_for,
+    switch_response,
+)
 
 # What the two suites of the Socket.IO project fix (docs/reference/conformance.md).
 SUITE_SETTINGS: dict[str, Any] = {
@@ -43,8 +48,9 @@ class WebSocketEcho(WebSocketTransport):
     """The transport `websocket` with an echo where the Engine.IO session would be."""
 
     def upgrade(self, stream: HttpStream, request: Request, rest: bytes) -> bool:
-        connection = Connection("", self, WEBSOCKET, 0)
-        answer = switch_response(request)
+        wire, extensions = deflate_answer(request)
+        connection = Connection("", self, wire, 0)
+        answer = switch_response(request, extensions)
         self.reactor.replace(stream, connection)
         write_small(connection.fd, answer)
         if rest:
@@ -53,13 +59,15 @@ class WebSocketEcho(WebSocketTransport):
 
     def received(self, connection: Connection, data: bytes) -> None:
         if connection.receiver is None:
-            connection.receiver = websocket.Receiver(self._max_payload)
+            connection.receiver = receiver_for(connection.wire, self._max_payload)
         self.resume_with(connection, data)
 
     def handle(self, connection: Connection, item: tuple[int, bytes]) -> None:
         opcode, payload = item
-        if opcode in (websocket.TEXT, websocket.BINARY):
-            self.engine.fanout.send(connection, Frame(opcode, payload))
+        if opcode == websocket.TEXT:
+            self.engine.fanout.send(connection, EncodedPacket(payload))
+        elif opcode == websocket.BINARY:
+            self.engine.fanout.send(connection, BinaryMessage(payload))
         else:
             super().handle(connection, item)
 
@@ -91,7 +99,7 @@ class BinaryMessage(EncodedPacket):
 
     def form(self, wire: int) -> bytes:
         whole = EncodedPacket(b"", [self.text]).form(wire)
-        return whole[2:] if wire == WEBSOCKET else whole[1:]
+        return whole[1:] if wire == POLLING else whole[2:]
 
 
 class WebSocketEchoWorker(Worker):

@@ -25,7 +25,7 @@ from hocket.transport.polling import PollingTransport
 from hocket.transport.reactor import Reactor, write_small
 from hocket.transport.sse import SseTransport
 from hocket.transport.upgrade import UpgradeTransport
-from hocket.transport.websocket import WebSocketTransport, switch_response
+from hocket.transport.websocket import WebSocketTransport, deflate_answer, switch_response
 
 # Engine.IO's error codes and texts.
 UNKNOWN_TRANSPORT: Final = (0, "Transport unknown")
@@ -57,6 +57,7 @@ class Gateway:
         engine, reactor, linger, http: the worker's.
         origins: which pages may come.
         admit: asked before a session opens; None, or the reason of the refusal; possibly awaitable.
+        compression: whether to agree to permessage-deflate.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Gateway:
         http: HttpTransport,
         origins: Origins,
         admit: Admit | None,
+        compression: bool = False,
     ) -> None:
         self._engine = engine
         self._reactor = reactor
@@ -74,6 +76,7 @@ class Gateway:
         self._linger = linger
         self._origins = origins
         self._admit = admit
+        self._compression = compression
         self.websocket = WebSocketTransport(engine, reactor, linger)
         self.sse = SseTransport(engine, reactor, linger)
         self.polling = PollingTransport(engine, reactor, http.answer)
@@ -179,34 +182,37 @@ class Gateway:
 
     def _upgrade(self, stream: HttpStream, request: Request, rest: bytes) -> None:
         params = self._check(request, "websocket")
-        answer = switch_response(request)
+        wire, extensions = deflate_answer(request) if self._compression else (WEBSOCKET, "")
+        answer = switch_response(request, extensions)
         sid = params.get("sid")
         if not sid:
             self._check_version(params)
-            self._enter(stream, request, lambda: self._open(stream, request, answer, rest))
+            self._enter(stream, request, lambda: self._open(stream, request, wire, answer, rest))
         elif (connection := self._engine.connections.get(sid)) is None:
             raise Refused(UNKNOWN_SID)
         else:
-            self._probe(stream, connection, answer, rest)
+            self._probe(stream, connection, wire, answer, rest)
 
-    def _open(self, stream: HttpStream, request: Request, answer: bytes, rest: bytes) -> None:
+    def _open(
+        self, stream: HttpStream, request: Request, wire: int, answer: bytes, rest: bytes
+    ) -> None:
         connection = self._engine.open(
-            self.websocket, WEBSOCKET, request.head, stream.address, stream.secure
+            self.websocket, wire, request.head, stream.address, stream.secure
         )
         self._reactor.replace(stream, connection)
         self._engine.fanout.write(
-            connection, answer + self._engine.handshake(connection).form(WEBSOCKET)
+            connection, answer + self._engine.handshake(connection).form(wire)
         )
         self._engine.heartbeat(connection)
         self._go_on(connection, rest)
 
     def _probe(
-        self, stream: HttpStream, connection: Connection, answer: bytes, rest: bytes
+        self, stream: HttpStream, connection: Connection, wire: int, answer: bytes, rest: bytes
     ) -> None:
         """A client library may not take an HTTP error here without falling over, so a late one is
         let in and shown out (as Node does).
         """
-        probe = self._upgrades.start(connection)
+        probe = self._upgrades.start(connection, wire)
         if probe is None:
             write_small(stream.fd, answer + b"\x88\x00")
             self._linger.part(stream)

@@ -11,11 +11,11 @@ from hocket.errors import PacketError, WebSocketError
 from hocket.hub.connection import Connection
 from hocket.hub.engine import Engine
 from hocket.protocol import engineio, websocket
-from hocket.protocol.engineio import NOOP_PACKET, WEBSOCKET
+from hocket.protocol.engineio import NOOP_PACKET
 from hocket.transport.linger import Linger
 from hocket.transport.polling import PollQueue
 from hocket.transport.reactor import Reactor, write_small
-from hocket.transport.websocket import WebSocketTransport
+from hocket.transport.websocket import WebSocketTransport, receiver_for
 
 UPGRADE_TIMEOUT: Final = 10.0  # seconds, as in Engine.IO's server
 NOOP_EVERY: Final = (
@@ -26,15 +26,16 @@ NOOP_EVERY: Final = (
 class Probe:
     """A WebSocket that wants to take over a polling session."""
 
-    __slots__ = ("connection", "fd", "noops", "probed", "receiver", "timeout", "transport")
+    __slots__ = ("connection", "fd", "noops", "probed", "receiver", "timeout", "transport", "wire")
 
     def __init__(
-        self, transport: UpgradeTransport, connection: Connection, max_payload: int
+        self, transport: UpgradeTransport, connection: Connection, wire: int, max_payload: int
     ) -> None:
         self.transport = transport
         self.connection = connection
+        self.wire = wire
         self.fd = -1
-        self.receiver = websocket.Receiver(max_payload)
+        self.receiver = receiver_for(wire, max_payload)
         self.probed = False
         self.noops: Any = None
         self.timeout: Any = None
@@ -59,12 +60,14 @@ class UpgradeTransport:
         self._linger = linger
         self._websocket = websocket
 
-    def start(self, connection: Connection) -> Probe | None:
-        """A probe for a session; None if one is under way or the session is no longer polling."""
+    def start(self, connection: Connection, wire: int) -> Probe | None:
+        """A probe for a session, over a WebSocket of that wire form; None if one is under way or
+        the session is no longer polling.
+        """
         queue = connection.outbox
         if not isinstance(queue, PollQueue) or queue.probe is not None:
             return None
-        probe = queue.probe = Probe(self, connection, self._engine.limits.max_payload)
+        probe = queue.probe = Probe(self, connection, wire, self._engine.limits.max_payload)
         probe.timeout = self._engine.loop.call_later(UPGRADE_TIMEOUT, probe.cancel)
         return probe
 
@@ -111,7 +114,7 @@ class UpgradeTransport:
         left = queue.transport.release(connection, queue)
         engine.fanout.catch_up(connection)
         packets = queue.take()
-        connection.transport, connection.wire, connection.outbox = self._websocket, WEBSOCKET, None
+        connection.transport, connection.wire, connection.outbox = self._websocket, probe.wire, None
         self._reactor.replace(probe, connection)
         engine.heartbeat(connection)
         if packets:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from hocket.errors import (
     PARSE_ERROR,
     PING_TIMEOUT,
@@ -16,16 +14,15 @@ from hocket.errors import (
 )
 from hocket.hub.connection import Connection
 from hocket.hub.engine import Engine
-from hocket.hub.outbox import Backlog
-from hocket.protocol import engineio, websocket
+from hocket.protocol import deflate, engineio, websocket
 from hocket.protocol.http1 import Request
 from hocket.transport.linger import Linger
 from hocket.transport.reactor import Reactor
-from hocket.transport.session import SessionTransport
+from hocket.transport.session import StreamTransport
 
 _SWITCH = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Accept: %s\r\n\r\n"
+    b"Sec-WebSocket-Accept: %b\r\n%b\r\n"
 )
 _CLOSE_CODES = {SHUTTING_DOWN: 1001, PARSE_ERROR: websocket.POLICY}  # any other reason: 1000
 
@@ -43,8 +40,10 @@ class Frame(engineio.EncodedPacket):
         return self._frame
 
 
-def switch_response(request: Request) -> bytes:
-    """The answer to an upgrade request (RFC 6455 section 4.2); raises HTTPError."""
+def switch_response(request: Request, extensions: str = "") -> bytes:
+    """The answer to an upgrade request (RFC 6455 section 4.2); raises HTTPError. `extensions`: the
+    value of Sec-WebSocket-Extensions.
+    """
     if request.method != "GET" or request.version != "1.1":
         raise HTTPError(400, "a WebSocket is opened with GET and HTTP/1.1")
     if request.length != 0:
@@ -54,23 +53,31 @@ def switch_response(request: Request) -> bytes:
     key = request.get(b"sec-websocket-key")
     if not websocket.is_key(key):
         raise HTTPError(400, "bad Sec-WebSocket-Key")
-    return _SWITCH % websocket.accept_token(key)
+    more = b"Sec-WebSocket-Extensions: %b\r\n" % extensions.encode() if extensions else b""
+    return _SWITCH % (websocket.accept_token(key), more)
 
 
-class WebSocketTransport(SessionTransport):
-    """Sessions over WebSocket.
+def deflate_answer(request: Request) -> tuple[int, str]:
+    """The wire form and the Sec-WebSocket-Extensions for a request, where compression is on."""
+    offers = request.get(b"sec-websocket-extensions").decode("latin-1")
+    agreed = deflate.negotiate(offers) if offers else None
+    if agreed is None:
+        return engineio.WEBSOCKET, ""
+    window, answer = agreed
+    return engineio.deflated_wire(window), answer
 
-    Args:
-        engine: the sessions.
-        reactor: the fds.
-        linger: for fds whose last bytes the peer should still read.
-    """
+
+def receiver_for(wire: int, max_payload: int) -> websocket.Receiver:
+    return websocket.Receiver(max_payload, deflate=wire >= engineio.DEFLATED)
+
+
+class WebSocketTransport(StreamTransport):
+    """Sessions over WebSocket."""
 
     name = "websocket"
 
     def __init__(self, engine: Engine, reactor: Reactor, linger: Linger) -> None:
-        super().__init__(engine, reactor)
-        self._linger = linger
+        super().__init__(engine, reactor, linger)
         self._max_payload = engine.limits.max_payload
 
     # What the reactor calls
@@ -87,7 +94,7 @@ class WebSocketTransport(SessionTransport):
                     self._wait(connection)
                 return
         if connection.receiver is None:
-            connection.receiver = websocket.Receiver(self._max_payload)
+            connection.receiver = receiver_for(connection.wire, self._max_payload)
         self.resume_with(connection, data)
 
     def resume_with(self, connection: Connection, data: bytes) -> None:
@@ -112,24 +119,6 @@ class WebSocketTransport(SessionTransport):
         )
         self.part(connection)
         self.engine.refuse(connection, error)
-
-    def ended(self, connection: Connection) -> None:
-        self.engine.close(connection, TRANSPORT_CLOSE)
-
-    def failed(self, connection: Connection) -> None:
-        self.engine.close(connection, TRANSPORT_ERROR)
-
-    def writable(self, connection: Connection) -> None:
-        outbox = connection.outbox
-        if not isinstance(outbox, Backlog):
-            self.reactor.stop_write(connection)
-            return
-        try:
-            if outbox.write_out(os.write, connection.fd):
-                connection.outbox = None
-                self.reactor.stop_write(connection)
-        except OSError:
-            self.engine.close(connection, TRANSPORT_ERROR)
 
     # What SessionTransport calls
 
@@ -160,11 +149,6 @@ class WebSocketTransport(SessionTransport):
 
     # What the hub calls
 
-    def backlog(self, connection: Connection, rest: bytes) -> None:
-        outbox = connection.outbox = Backlog(self.engine.limits.max_outbox, self.overflow)
-        outbox.add(connection, rest)
-        self.reactor.want_write(connection)
-
     def finish(self, connection: Connection, reason: str) -> None:
         if connection.fd < 0:
             return
@@ -176,9 +160,3 @@ class WebSocketTransport(SessionTransport):
             Frame(websocket.CLOSE, _CLOSE_CODES.get(reason, websocket.NORMAL).to_bytes(2, "big")),
         )
         self.part(connection)
-
-    def part(self, connection: Connection) -> None:
-        """Leave the fd to linger, with what is still to be sent."""
-        self.engine.fanout.uncork(connection)
-        outbox = connection.outbox
-        self._linger.part(connection, outbox if isinstance(outbox, Backlog) else None)
