@@ -63,7 +63,8 @@ class Exchange:
 
     __slots__ = (
         "_awaited", "_chunked", "_complete", "_date", "_gone", "_http", "_left", "_parts",
-        "_request", "_silent", "_size", "_started", "_stream", "_told", "_waiter", "_whole",
+        "_request", "_silent", "_size", "_start", "_started", "_stream", "_told", "_waiter",
+        "_whole",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +79,7 @@ class Exchange:
         self._whole = self._told = self._gone = False
         self._started = self._complete = self._chunked = self._silent = False
         self._awaited = request.expects  # the client waits to be told that its body is wanted
+        self._start: tuple[int, list[Field]] | None = None  # a response's, until its body begins
         self._left: int | None = None
         self._waiter: asyncio.Future[None] | None = None
         stream.on_abort = self._abort
@@ -154,20 +156,28 @@ class Exchange:
         if self._gone:
             raise ConnectionError("the client has gone")
         kind = message["type"]
-        if kind == "http.response.start" and not self._started:
-            self._start(int(message["status"]), message.get("headers", ()))
-        elif kind == "http.response.body" and self._started and not self._complete:
-            self._body(message.get("body", b""), bool(message.get("more_body")))
+        if kind == "http.response.start" and self._start is None:
+            self._start = int(message["status"]), checked_fields(message.get("headers", ()))
+        elif kind == "http.response.body" and self._start is not None and not self._complete:
+            part, more = message.get("body", b""), bool(message.get("more_body"))
+            if not self._started:
+                self._begin(*self._start, None if more else len(part))
+            self._body(part, more)
             if not self._complete:
                 await self._http.out.room(self._stream)
         else:
             raise RuntimeError(f"{kind!r} cannot come here in a response")
 
-    def _start(self, status: int, given: Iterable[Field]) -> None:
-        fields, request, stream = checked_fields(given), self._request, self._stream
+    def _begin(self, status: int, fields: list[Field], size: int | None) -> None:
+        """Send the head: with the first part of the body, as the specification asks. What is whole
+        by then has its `size` told.
+        """
+        request, stream = self._request, self._stream
         names = {name for name, _ in fields}
         kept = [field for field in fields if field[0] not in _HOP_BY_HOP]
         if any(name == b"connection" and value.lower() == b"close" for name, value in fields):
+            stream.keep_alive = False
+        if size is not None and not self._whole:  # the rest of the request will not be read
             stream.keep_alive = False
         if b"date" not in names:
             kept.append(self._date())
@@ -176,10 +186,14 @@ class Exchange:
             kept = [field for field in kept if field[0] != b"content-length"]
         elif b"content-length" in names:
             self._left = None if self._silent else _length(kept)
-        elif not self._silent and request.version == "1.1":
+        elif self._silent:
+            pass
+        elif size is not None:
+            kept.append((b"content-length", b"%d" % size))
+        elif request.version == "1.1":
             self._chunked = True
             kept.append((b"transfer-encoding", b"chunked"))
-        elif not self._silent:
+        else:
             stream.keep_alive = False  # to HTTP/1.0 the end of the connection is the end
         self._started = True
         self._http.send(stream, response_head(status, kept, close=not stream.keep_alive))
