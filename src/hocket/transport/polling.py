@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 FAREWELL: Final = (
     30.0  # seconds in which a client may fetch the last packets of a session that the server closed
 )
+ANSWER: Final = 16  # packets in an answer; python-socketio's client gives up at more
 ON_TIME: Final = 0.05  # seconds that a timer may be late without the plan being changed
 _TEXT = (b"content-type", b"text/plain; charset=UTF-8")
 _HTML = (
@@ -91,8 +92,20 @@ class PollQueue:
         return packets
 
     def payload(self) -> bytes:
-        """What waits, as a payload."""
+        """All that waits, as a payload."""
         return engineio.SEPARATOR.join([packet.form(POLLING) for packet in self.take()])
+
+    def portion(self) -> bytes:
+        """As much of it as one answer may hold; the rest waits for the next poll."""
+        count = 0
+        for at, packet in enumerate(self.packets):
+            count += 1 + len(packet.attachments)
+            if at and count > ANSWER:
+                rest, self.packets = self.packets[at:], self.packets[:at]
+                payload = self.payload()
+                self.packets, self.size = rest, sum(len(each.form(POLLING)) for each in rest)
+                return payload
+        return self.payload()
 
 
 class PollingTransport(SessionTransport):
@@ -202,11 +215,12 @@ class PollingTransport(SessionTransport):
         """At the loop's next turn, so that all that is emitted in this one leaves in one answer."""
         self._defer(lambda: self._flush(queue))
 
-    def _flush(self, queue: PollQueue) -> None:
+    def _flush(self, queue: PollQueue, last: bool = False) -> None:
         queue.scheduled = False
         if queue.poll is not None and queue.packets:
             stream, queue.poll = queue.poll, None
-            self._respond(stream, queue.payload(), queue.poll_headers)
+            payload = queue.payload() if last else queue.portion()
+            self._respond(stream, payload, queue.poll_headers)
 
     def overflow(self, connection: Connection) -> None:
         """The outbox stays what it is until the end, which still answers what waits; nothing more
@@ -239,7 +253,7 @@ class PollingTransport(SessionTransport):
         last = NOOP_PACKET if reason == TRANSPORT_CLOSE else CLOSE_PACKET
         if reason == PING_TIMEOUT or queue.poll is not None:
             queue.packets.append(last)
-            self._flush(queue)
+            self._flush(queue, last=True)
         elif reason == SERVER_CLOSED:
             queue.packets.append(last)
             self._farewells[connection.sid] = queue.payload()
@@ -249,7 +263,7 @@ class PollingTransport(SessionTransport):
         """The server stops. A `close` packet would make some clients stay away; an error makes all
         of them come back.
         """
-        self._flush(queue)
+        self._flush(queue, last=True)
         if queue.poll is not None:
             stream, queue.poll = queue.poll, None
             self._answer(stream, response(503, [_TEXT, *queue.poll_headers], b"stopping"))

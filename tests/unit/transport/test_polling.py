@@ -146,3 +146,25 @@ async def test_a_session_that_ends_takes_its_probe_with_it() -> None:
         assert (await client.post("1")).status == 200
         assert await wire.close_code() == 1000
         assert site.sessions == 0
+
+
+@asynchronous
+async def test_an_answer_holds_no_more_packets_than_every_client_reads() -> None:
+    async with polled() as (site, client):
+        for number in range(40):
+            only_socket(site).emit("e", number)
+        only_socket(site).emit("b", b"1", b"2")
+        heard = [await client.hear() for _ in range(3)]
+        assert [len(each) for each in heard] == [16, 16, 8 + 3]
+        assert [packet for each in heard for packet in each][:40] == [
+            f'42["e",{number}]' for number in range(40)
+        ]
+
+
+@asynchronous
+async def test_the_last_answer_holds_everything() -> None:
+    async with polled() as (site, client):
+        for number in range(40):
+            only_socket(site).emit("e", number)
+        only_socket(site).disconnect(close=True)
+        assert len(await client.hear()) == 42
