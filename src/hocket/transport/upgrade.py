@@ -18,9 +18,11 @@ from hocket.transport.reactor import Reactor, write_small
 from hocket.transport.websocket import WebSocketTransport, receiver_for
 
 UPGRADE_TIMEOUT: Final = 10.0  # seconds, as in Engine.IO's server
-NOOP_EVERY: Final = (
-    0.1  # seconds after which a poll that has nothing to say is ended, so that the client can move
-)
+# Seconds after which a poll that has nothing to say is ended, so that the client can move. The
+# first are few: `3probe` is to arrive earlier, that is all. With 0.1, as in Engine.IO's server,
+# moving takes 100 ms among 200 clients at a time, with 0.01 it takes 60.
+NOOP_AFTER: Final = 0.01
+NOOP_EVERY: Final = 0.1
 
 
 class Probe:
@@ -89,17 +91,17 @@ class UpgradeTransport:
             raise PacketError("probed twice")
         probe.probed = True
         write_small(probe.fd, websocket.frame(websocket.TEXT, b"3probe"))
-        self._plan_noop(probe)
+        self._plan_noop(probe, NOOP_AFTER)
 
-    def _plan_noop(self, probe: Probe) -> None:
-        probe.noops = self._engine.loop.call_later(NOOP_EVERY, lambda: self._end_poll(probe))
+    def _plan_noop(self, probe: Probe, after: float) -> None:
+        probe.noops = self._engine.loop.call_later(after, lambda: self._end_poll(probe))
 
     def _end_poll(self, probe: Probe) -> None:
         queue = probe.connection.outbox
         if isinstance(queue, PollQueue):
             if queue.poll is not None and not queue.packets:
                 queue.put(probe.connection, NOOP_PACKET)
-            self._plan_noop(probe)
+            self._plan_noop(probe, NOOP_EVERY)
 
     def _move(self, probe: Probe) -> None:
         """The session goes over: what is pending first, then all that the polls had not fetched,

@@ -11,7 +11,7 @@ from hocket.hub.socket import Socket
 from hocket.hub.target import Target
 from hocket.protocol.websocket import BINARY, CLOSE, TEXT
 from hocket.transport.polling import FAREWELL
-from hocket.transport.upgrade import NOOP_EVERY, UPGRADE_TIMEOUT
+from hocket.transport.upgrade import NOOP_AFTER, NOOP_EVERY, UPGRADE_TIMEOUT
 from tests.support import frame
 from tests.unit.hub.fakes import handlers
 from tests.unit.transport.station import PATH, Answer, Peer, Polled, station
@@ -241,17 +241,19 @@ def test_the_wheel_pings_after_the_move_and_no_timer_does() -> None:
         assert not client.connection.closed
 
 
-def test_noop_ends_a_poll_after_a_tenth_of_a_second_and_again() -> None:
+def test_noop_ends_a_poll_soon_and_the_next_after_a_tenth_of_a_second() -> None:
     with station() as server:
         client = server.polling()
         probed(client)
         assert client.poll() is None
-        server.pass_time(NOOP_EVERY - 0.01)
+        server.pass_time(NOOP_AFTER - 0.001)
         assert client.getter.answer() is None
-        server.pass_time(0.011)
+        server.pass_time(0.002)
         assert body(client.getter.answer()) == b"6"
         assert client.poll() is None
-        server.pass_time(NOOP_EVERY + 0.001)
+        server.pass_time(NOOP_EVERY - 0.002)
+        assert client.getter.answer() is None
+        server.pass_time(0.003)
         assert body(client.getter.answer()) == b"6"
 
 
