@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from hocket import App
+from hocket.serve.server import make_app
+from hocket.settings import Settings
 from tests.support import Gone, Wire, ask, asynchronous, eventually, head, serving, turns
 
 UPGRADE = ("Upgrade: websocket", "Connection: Upgrade")
@@ -154,6 +156,22 @@ async def test_a_method_that_no_route_has() -> None:
             assert refused.status == 405
             assert set(refused["allow"].split(", ")) == {"GET", "PUT"}
         assert (await wire.request("GET", "/users/a%20da?x=1")).body == b"a da"
+
+
+@asynchronous
+async def test_a_page_that_the_client_has_is_not_sent_again() -> None:
+    async with serving(make_app(Settings())) as site, await Wire.to(site) as wire:
+        whole = await wire.request("GET", "/")
+        tag = whole["etag"]
+        assert whole.status == 200
+        assert b"<html" in whole.body
+        for known in (tag, f'"else", {tag}', f"W/{tag}", "*"):
+            again = await wire.request("GET", "/", f"If-None-Match: {known}")
+            assert (again.status, again.body, again["etag"]) == (304, b"", tag)
+        other = await wire.request("GET", "/", 'If-None-Match: "else"')
+        assert (other.status, other.body) == (200, whole.body)
+        only_head = await wire.request("HEAD", "/")
+        assert (only_head.body, only_head["content-length"]) == (b"", whole["content-length"])
 
 
 # Answers that break off

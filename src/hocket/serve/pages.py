@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 from importlib.resources import files
 from typing import Final
 
@@ -32,8 +33,11 @@ def add_pages(app: App) -> None:
     for item in files("hocket.serve").joinpath("static").iterdir():
         kind = TYPES.get("." + item.name.rpartition(".")[2])
         if kind is not None:
+            content = item.read_bytes()
+            tag = b'"%b"' % sha256(content).hexdigest()[:16].encode()
+            fields = ((b"content-type", kind), (b"etag", tag), *SECURE)
             app.get("/" if item.name == "index.html" else f"/static/{item.name}")(
-                _constant(Answer(200, ((b"content-type", kind), *SECURE), item.read_bytes()))
+                _constant(Answer(200, fields, content))
             )
 
 

@@ -25,14 +25,15 @@ def make_app(settings: Settings) -> App:
 
 
 def check_exposure(settings: Settings) -> None:
-    """On this machine alone, guests may name themselves. Where others can connect, they must show
-    who they are.
+    """On this machine alone, guests may name themselves. Where others can connect, also through a
+    proxy, they must show who they are.
     """
     if settings.secret:
         check_secret(settings.secret)
-    elif not is_loopback(settings.host):
+    elif settings.trusted_proxies or not is_loopback(settings.host):
+        where = "a proxy" if settings.trusted_proxies else settings.host
         raise UsageError(
-            f"{settings.host} can be reached from other machines, where anybody could be anybody: "
+            f"{where} can be reached from other machines, where anybody could be anybody: "
             "set HOCKET_SECRET to 32 or more random bytes (`openssl rand -hex 32`) "
             "and give users tokens (`hocket token --user ada`), or listen on 127.0.0.1"
         )

@@ -170,6 +170,8 @@ class RouteRunner:
 
     def _response(self, request: Request, result: Any) -> bytes:
         status, fields, body = result if isinstance(result, Answer) else _answer(result)
+        if request.has(b"if-none-match") and _has_it(request, status, fields):
+            status, body = 304, b""
         return response(
             status,
             (self.date(), *fields),
@@ -208,6 +210,13 @@ class RouteRunner:
             answer = HTTPError(500, "internal error")
         if stream.busy:
             self._http.answer(stream, error_response(answer, request))
+
+
+def _has_it(request: Request, status: int, fields: tuple[Field, ...]) -> bool:
+    """Whether the client has this very answer (RFC 9110 section 13.1.2)."""
+    tags = [value for name, value in fields if name == b"etag"]
+    known = [each.strip().removeprefix(b"W/") for each in request.get(b"if-none-match").split(b",")]
+    return status == 200 and bool(tags) and (tags[0] in known or known == [b"*"])
 
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
