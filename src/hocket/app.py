@@ -6,7 +6,7 @@ import inspect
 import logging
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from hocket import settings as settings_table
 from hocket.errors import ConnectError
@@ -237,9 +237,9 @@ class App(Namespace):
 
         Raises: as `mount`.
         """
-        from a2wsgi import WSGIMiddleware  # lazy: only apps with a WSGI application pay for it
+        from hocket.transport.wsgi import as_asgi  # lazy: only apps with a WSGI application pay
 
-        self.mount(path, cast("AsgiApp", WSGIMiddleware(app, workers=threads)))
+        self.mount(path, as_asgi(app, threads))
 
     def on_handshake(self, function: F) -> F:
         """Register a function (handshake) that is asked before a session opens; False or a

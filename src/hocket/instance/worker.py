@@ -194,7 +194,9 @@ class Worker:
             settings.max_outbox,
             settings.ping_interval,
         )
-        return MountRunner(self.app.mounts, self.http, websockets, self._spawn, routes.date)
+        return MountRunner(
+            self.app.mounts, self.http, websockets, self._spawn, self.loop.defer, routes.date
+        )
 
     def _trust_proxies(self) -> None:
         from hocket.transport.proxies import (  # lazy: for those who have a proxy in front

@@ -56,6 +56,7 @@ class MountRunner:
         http: where plain requests come from.
         websockets: where their WebSockets are.
         spawn: starts a task.
+        defer: calls a function at the loop's next turn.
         date: gives the Date field.
     """
 
@@ -65,12 +66,14 @@ class MountRunner:
         http: HttpTransport,
         websockets: AsgiWebSocketTransport,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
+        defer: Callable[[Callable[[], None]], object],
         date: Callable[[], Field],
     ) -> None:
         self._mounts = mounts
         self._http = http
         self._websockets = websockets
         self._spawn = spawn
+        self._defer = defer
         self._date = date
         self._lifespans = [Lifespan(mount) for mount in mounts.all]
 
@@ -98,7 +101,9 @@ class MountRunner:
         if mount is None:
             return None
         exchange = Exchange(self._http, stream, request, self._date)
-        self._spawn(exchange.run(mount.app, _mounted(mount, stream, request)))
+        scope = _mounted(mount, stream, request)
+        # Not an eager task: what is there of the body must be fed before the application answers.
+        self._defer(lambda: self._spawn(exchange.run(mount.app, scope)))
         return exchange
 
     def upgrade(self, stream: HttpStream, request: Request, rest: bytes) -> bool:

@@ -1,0 +1,82 @@
+"""WSGI applications as ASGI ones: a2wsgi, and what it leaves open."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Any, Final
+
+from a2wsgi import WSGIMiddleware
+
+from hocket.transport.asgi import AsgiApp, Message, Scope
+
+LINK: Final = "hocket.link"
+
+WsgiApp = Callable[..., Iterable[bytes]]
+
+
+class Link:
+    """One request's `receive` and `send`, for an application in a thread of a2wsgi's, which would
+    take a body that breaks off for a whole one, and wait for ever once `send` has raised.
+    """
+
+    def __init__(
+        self,
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        self._receive = receive
+        self._send = send
+        self._failure: Exception | None = None
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionError("the client has gone")
+        return message
+
+    async def send(self, message: Message) -> None:
+        if self._failure is None:
+            try:
+                await self._send(message)
+            except Exception as error:
+                self._failure = error
+
+    def check(self) -> None:
+        """Raises what `send` could not."""
+        if self._failure is not None:
+            raise self._failure
+
+
+def as_asgi(app: WsgiApp, threads: int) -> AsgiApp:
+    """`app` for a server that speaks ASGI, with so many threads to run in."""
+
+    def linked(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        link: Link = environ["asgi.scope"][LINK]
+        if "CONTENT_LENGTH" not in environ:
+            environ["wsgi.input_terminated"] = True  # or Flask finds chunked bodies empty
+        environ["wsgi.errors"] = sys.stderr
+        parts = app(environ, start_response)
+        try:
+            for part in parts:
+                link.check()
+                yield part
+        finally:
+            getattr(parts, "close", _nothing)()
+
+    run: Any = linked  # a2wsgi types environ as a TypedDict
+    middleware: Any = WSGIMiddleware(run, workers=threads)
+
+    async def asgi(scope: Scope, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await middleware(scope, receive, send)
+            return
+        link = Link(receive, send)
+        await middleware({**scope, LINK: link}, link.receive, link.send)
+        link.check()
+
+    return asgi
+
+
+def _nothing() -> None:
+    """For an iterable without `close`."""

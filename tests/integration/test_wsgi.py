@@ -1,0 +1,87 @@
+"""WSGI applications, which run in threads: what breaks off must end there too."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from flask import Flask, request
+
+from hocket import App
+from tests.support import Gone, Wire, asynchronous, eventually, head, serving
+
+THREADS = 2
+flask = Flask("flask")
+
+
+@flask.post("/length")
+def length() -> str:
+    return str(len(request.get_data()))
+
+
+def mounted(wsgi: Callable[..., Any]) -> App:
+    app = App()
+    app.mount_wsgi("/old", wsgi, threads=THREADS)
+    return app
+
+
+@asynchronous
+async def test_a_chunked_body_is_read() -> None:
+    async with serving(mounted(flask)) as site, await Wire.to(site) as wire:
+        start = head(wire.host, "/old/length", "POST", "Transfer-Encoding: chunked")
+        await wire.send(start + b"3\r\nabc\r\n0\r\n\r\n")
+        assert (await wire.answer()).body == b"3"
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
+@asynchronous
+async def test_half_a_body_is_not_taken_for_a_whole_one(framing: str) -> None:
+    read: list[object] = []
+    reading = threading.Event()
+
+    def reads(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        reading.set()
+        try:
+            read.append(environ["wsgi.input"].read())
+        except OSError as error:
+            read.append(type(error))
+        start_response("200 OK", [])
+        return [b""]
+
+    async with serving(mounted(reads)) as site:
+        wire = await Wire.to(site)
+        await wire.send(head(wire.host, "/old", "POST", framing) + b"3\r\nabc\r\n")
+        await eventually(reading.is_set)
+        wire.close()
+        await eventually(lambda: read == [ConnectionError])
+        assert site.alarms.messages == []
+
+
+@pytest.mark.parametrize("how", ["leaves", "is told too much"])
+@asynchronous
+async def test_a_response_that_cannot_go_on_frees_its_thread(how: str) -> None:
+    ended: list[bool] = []
+
+    def endless(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        fields = [("Content-Length", "100000")] if how == "is told too much" else []
+        start_response("200 OK", fields)
+        try:
+            while True:
+                yield bytes(65_536)
+        finally:
+            ended.append(True)
+
+    async with serving(mounted(endless)) as site:
+        for number in range(1, THREADS + 2):
+            wire = await Wire.to(site)
+            await wire.send(head(wire.host, "/old"))
+            await wire.up_to(b"\r\n\r\n")
+            if how == "leaves":
+                wire.reset()
+            else:
+                with pytest.raises(Gone):
+                    await wire.exactly(1_000_000)
+            await eventually(lambda number=number: len(ended) == number)  # type: ignore[misc]
+        assert len(site.alarms.messages) == (0 if how == "leaves" else THREADS + 1)
