@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import resource
 import shutil
 import subprocess
@@ -15,6 +16,16 @@ from importlib import metadata
 from pathlib import Path
 
 PROC = Path("/proc")
+PEERS = Path(__file__).resolve().parent / "peers"
+PINNED = {  # where a version stands, and how
+    "gorilla": ("go/go.mod", r"gorilla/websocket v(\S+)"),
+    "centrifuge": ("go/go.mod", r"centrifugal/centrifuge v(\S+)"),
+    "socketioxide": ("rust/Cargo.toml", r'socketioxide = \{ version = "=([^"]+)"'),
+    "axum": ("rust/Cargo.toml", r'axum = "=([^"]+)"'),
+    "python-socketio": ("python/requirements.txt", r"python-socketio==(\S+)"),
+    "uvicorn": ("python/requirements.txt", r"uvicorn==(\S+)"),
+    "starlette": ("python/requirements.txt", r"starlette==(\S+)"),
+}
 TICKS_PER_SECOND = float(os.sysconf("SC_CLK_TCK"))
 
 
@@ -45,6 +56,11 @@ def cpu_ns(pid: int) -> int:
     return sum(_task_ns(task) for member in family(pid) for task in _tasks(member))
 
 
+def main_thread_ns(pid: int) -> int:
+    """CPU time of a process's first thread alone."""
+    return _task_ns(PROC / str(pid) / "task" / str(pid))
+
+
 def _tasks(pid: int) -> list[Path]:
     try:
         return list((PROC / str(pid) / "task").iterdir())
@@ -66,6 +82,12 @@ def memory(pid: int) -> tuple[int, int]:
         total += _bytes(fields["Pss"])
         anonymous += _bytes(fields["Pss_Anon"])
     return total, anonymous
+
+
+def most_memory(pid: int) -> int:
+    """The most resident memory that one process ever had, in bytes."""
+    lines = _read(PROC / str(pid) / "status").splitlines()
+    return _bytes(dict(line.split(":", 1) for line in lines)["VmHWM"])
 
 
 def _bytes(field: str) -> int:
@@ -92,8 +114,8 @@ def raise_file_limit() -> int:
     return hard
 
 
-def facts(npm_folder: Path) -> dict[str, str | int]:
-    """What figures depend on: the machine, and the versions of everything that ran."""
+def facts(build: Path) -> dict[str, str | int]:
+    """What figures depend on: the machine, and the versions of everything that runs on it."""
     found: dict[str, str | int] = {
         "cpu": _cpu_model(),
         "cores": os.cpu_count() or 1,
@@ -106,7 +128,7 @@ def facts(npm_folder: Path) -> dict[str, str | int]:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found | _npm_packages(npm_folder)
+    return found | _npm_packages(build / "node") | _pinned()
 
 
 def _cpu_model() -> str:
@@ -117,11 +139,29 @@ def _cpu_model() -> str:
 
 
 def _programs() -> dict[str, str]:
-    asked = {"node": ["node", "--version"], "gcc": ["gcc", "-dumpfullversion"]}
+    asked = {
+        "node": ["node", "--version"],
+        "gcc": ["gcc", "-dumpfullversion"],
+        "go": ["go", "version"],
+        "rust": ["rustc", "--version"],
+        "wrk": ["wrk", "--version"],
+    }
+    return {name: _version(command) for name, command in asked.items() if shutil.which(command[0])}
+
+
+def _version(command: list[str]) -> str:
+    """The first number with a dot that a program says; wrk says it with status 1."""
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    found = re.search(r"\d+\.[\d.]*\d", said)
+    return found[0] if found else "?"
+
+
+def _pinned() -> dict[str, str]:
+    """The packages that peers are named for, in the versions that their builds ask for."""
     return {
-        name: subprocess.check_output(command, text=True).strip().removeprefix("v")
-        for name, command in asked.items()
-        if shutil.which(command[0])
+        name: found[1]
+        for name, (file, pattern) in PINNED.items()
+        if (found := re.search(pattern, (PEERS / file).read_text()))
     }
 
 

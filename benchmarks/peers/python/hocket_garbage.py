@@ -1,0 +1,51 @@
+"""Hocket with an echo that leaves a reference cycle behind each time; what the collector of cycles
+did, the app itself says at `/collections`.
+
+python benchmarks/peers/python/hocket_garbage.py PORT
+"""
+
+import gc
+import sys
+import time
+from typing import Any
+
+from hocket import App, Socket
+
+app = App(origins="*")
+pauses: list[list[float]] = [[], [], []]  # milliseconds, by generation
+began = 0.0
+
+
+@app.on("echo")
+async def echo(socket: Socket, data: dict[str, Any]) -> None:
+    socket.emit("echo", data)
+    data["itself"] = data
+
+
+@app.get("/collections")
+def collections() -> dict[str, Any]:
+    """Since this was last asked, of each generation: how many, and how long they took."""
+    told = {
+        f"generation_{number}": {
+            "count": len(each),
+            "max_ms": max(each, default=0.0),
+            "sum_ms": sum(each),
+        }
+        for number, each in enumerate(pauses)
+    }
+    for each in pauses:
+        each.clear()
+    return told
+
+
+def watch(phase: str, info: dict[str, int]) -> None:
+    global began
+    if phase == "start":
+        began = time.perf_counter()
+    else:
+        pauses[info["generation"]].append((time.perf_counter() - began) * 1e3)
+
+
+if __name__ == "__main__":
+    gc.callbacks.append(watch)
+    app.run(host="127.0.0.1", port=int(sys.argv[1]))

@@ -1,0 +1,32 @@
+"""The table of scenarios, in the order in which they run."""
+
+from benchmarks.scenarios import (
+    broadcast,
+    busy,
+    connect,
+    echo,
+    garbage,
+    head,
+    hello,
+    slow,
+    sse,
+    start,
+    timer,
+)
+
+SCENARIOS = {
+    module.SCENARIO.name: module.SCENARIO
+    for module in (
+        broadcast,
+        head,
+        connect,
+        echo,
+        hello,
+        start,
+        busy,
+        timer,
+        sse,
+        slow,
+        garbage,
+    )
+}
