@@ -19,6 +19,8 @@ PEERS = HERE / "peers"
 LOADS = HERE / "loads"
 BUILD = ROOT / "build" / "benchmarks"
 
+COMPILE = ("-q", "--invalidation-mode", "checked-hash")  # as in the Makefile
+
 PACKAGES = {  # of Debian, by the program one needs
     "gcc": "gcc",
     "node": "nodejs",
@@ -162,4 +164,10 @@ def hocket_on(base: str, script: str = "hocket_app.py") -> list[str]:
     version = subprocess.check_output([base, "-c", asked], text=True).strip()
     pinned = ROOT / "requirements" / "runtime.lock"
     interpreter = _environment(BUILD / f"venv-{version}", base, pinned, "--require-hashes")
+    source = ROOT / "src"
+    once(
+        BUILD / f"compiled-{version}.made",  # as the set-up does for the Python it is for
+        files(source, "*.py"),
+        lambda: run([interpreter, "-m", "compileall", *COMPILE, source], ROOT),
+    )
     return ["env", f"PYTHONPATH={ROOT / 'src'}", str(interpreter), str(PEERS / "python" / script)]

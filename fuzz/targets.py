@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from hocket.errors import ProtocolError
-from hocket.protocol import engineio, http1, socketio, websocket
+from hocket.protocol import deflate, engineio, http1, proxy, socketio, websocket
 
 LIMIT = 4_096
 
@@ -85,6 +85,28 @@ def json(data: bytes) -> None:
     said(lambda: socketio.decode_json(data))
 
 
+def deflated(data: bytes) -> None:
+    """An offer, and behind the first line a message; what is compressed must come back."""
+    offers, _, message = data.partition(b"\n")
+    said(lambda: deflate.decompress(message, LIMIT))
+    agreed = deflate.negotiate(offers.decode("latin-1"))
+    if agreed is not None and len(message) <= LIMIT:
+        window, answer = agreed
+        assert "\n" not in answer
+        assert deflate.decompress(deflate.compress(message, window), LIMIT) == message
+
+
+def proxied(data: bytes) -> None:
+    """A PROXY header means the same however it arrives, and fields never raise."""
+    whole = said(lambda: proxy.introduction(data))
+    if isinstance(whole, proxy.Introduction):
+        assert said(lambda: proxy.introduction(data[: whole.size])) == whole
+        assert said(lambda: proxy.introduction(data[: whole.size - 1])) is None
+    text = data.decode("latin-1")
+    proxy.forwarded(text)
+    proxy.x_forwarded(*text.partition("\n")[::2])
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "websocket": websocket_receiver,
     "http-head": http_head,
@@ -92,6 +114,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "polling-payload": polling_payload,
     "socketio-packet": socketio_packet,
     "json": json,
+    "deflate": deflated,
+    "proxy": proxied,
 }
 
 _HEAD = b"POST /a?b=%41 HTTP/1.1\r\nHost: a:1\r\nContent-Length: 5\r\nConnection: Upgrade\r\n\r\n"
@@ -109,6 +133,16 @@ SEEDS: dict[str, list[bytes]] = {
         b'51-/a,7["e",{"_placeholder":true,"num":0}]\x1edata',
         b'0/a,{"t":1}',
         b"3/a,12[]",
+    ],
+    "deflate": [
+        b"permessage-deflate; client_max_window_bits; server_max_window_bits=9\nhello hello",
+        b'permessage-deflate; x="1", permessage-deflate\n\xf2H\xcd\xc9\xc9\x07\x00',
+    ],
+    "proxy": [
+        b"PROXY TCP4 203.0.113.7 192.0.2.1 4711 443\r\nGET",
+        proxy.V2_START + b"\x21\x11\x00\x0c" + bytes(12),
+        b'for="[2001:db8::1]:4711";proto=https, for=10.0.0.2',
+        b"203.0.113.7, 10.0.0.2\nhttps",
     ],
     "json": [b'{"a":[1,-2.5e3,null,true,"\\u00e9\\ud83d"]}', b"[[[[[]]]]]"],
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.acceptance.browser import chromium, needs_chromium
-from tests.integration.programs import program
+from tests.integration.programs import SERVED as SERVER
+from tests.integration.programs import WAYS, program
 
 TESTS = Path(__file__).resolve().parents[1]
-SERVER = [sys.executable, str(TESTS / "integration/served_app.py")]
 
 pytestmark = [
     *needs_chromium,
@@ -52,9 +51,9 @@ async ([url, options]) => {
 """
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with program(*SERVER, env={"HOCKET_PORT": "0"}) as server:
+@pytest.fixture(scope="module", params=WAYS)
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with program(*WAYS[request.param], env={"HOCKET_PORT": "0"}) as server:
         yield server.url()
 
 

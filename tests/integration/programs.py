@@ -17,6 +17,9 @@ from typing import IO
 WITHIN = 30.0  # seconds that a line or an end may take; only failing tests need them
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src"
+# The app that clients' tests talk to: by itself, and with FastAPI on the same port.
+SERVED = [sys.executable, str(ROOT / "tests/integration/served_app.py")]
+WAYS = {"alone": SERVED, "beside FastAPI": [*SERVED, "--beside"]}
 
 
 def environment(given: Mapping[str, str] | None = None) -> dict[str, str]:

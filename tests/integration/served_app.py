@@ -1,7 +1,10 @@
-"""The app that the clients' tests talk to: run as a program it prints its URL."""
+"""The app that the clients' tests talk to: run as a program it prints its URL. With `--beside`
+FastAPI has the rest of the port.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,5 +67,15 @@ def client(request: Any) -> Any:
     return FileResponse(CLIENT / "socket.io.min.js", media_type="text/javascript")
 
 
+def mount() -> None:
+    from fastapi import FastAPI
+
+    api = FastAPI()
+    api.get("/beside")(lambda: "FastAPI")
+    app.mount("/", api)
+
+
 if __name__ == "__main__":
+    if "--beside" in sys.argv:
+        mount()
     app.run()

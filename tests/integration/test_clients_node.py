@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.programs import Program, program
+from tests.integration.programs import SERVED as SERVER
+from tests.integration.programs import WAYS, Program, program
 
 HERE = Path(__file__).resolve().parent
 NODE = HERE.parent / "node"
-SERVER = [sys.executable, str(HERE / "served_app.py")]
 
 pytestmark = [
     pytest.mark.node,
@@ -28,10 +28,14 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with program(*SERVER, env={"HOCKET_PORT": "0"}) as server:
-        yield server.url()
+@pytest.fixture(scope="module", params=WAYS)
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with program(*WAYS[request.param], env={"HOCKET_PORT": "0"}) as server:
+        url = server.url()
+        yield url
+        if request.param != "alone":
+            with urllib.request.urlopen(url + "/beside", timeout=10) as answer:
+                assert answer.read() == b'"FastAPI"'
 
 
 def see(url: str, scenario: str) -> Any:

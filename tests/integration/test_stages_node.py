@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.programs import program
+from tests.integration.programs import WAYS, program
 
 HERE = Path(__file__).resolve().parent
 NODE = HERE.parent / "node"
@@ -27,10 +26,9 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def seen() -> Any:
-    command = [sys.executable, str(HERE / "served_app.py")]
-    with program(*command, env={"HOCKET_PORT": "0"}) as server:
+@pytest.fixture(scope="module", params=WAYS)
+def seen(request: pytest.FixtureRequest) -> Any:
+    with program(*WAYS[request.param], env={"HOCKET_PORT": "0"}) as server:
         done = subprocess.run(
             ["node", "stages.mjs", server.url()],
             cwd=NODE,

@@ -199,7 +199,7 @@ class AsgiWebSocketTransport:
         end.state = OPEN
         self.out.send(end, head)
         self._plan(end)
-        self._pump(end)
+        self.go_on(end)
 
     def refuse(self, end: AsgiWebSocket, answer: bytes) -> None:
         self.out.send(end, answer)
@@ -210,7 +210,7 @@ class AsgiWebSocketTransport:
         self._leave(end, code, reason)
 
     def go_on(self, end: AsgiWebSocket) -> None:
-        """The application takes messages again."""
+        """The application takes messages, or takes them again."""
         self._reactor.release(end)
         self._pump(end)
 
@@ -234,7 +234,7 @@ class AsgiWebSocketTransport:
         end.receiver.receive_data(data)
         if end.state == OPEN:
             self._pump(end)
-        elif len(data) > QUEUE:
+        else:  # nobody speaks before the answer but who wants to fill the memory
             self._reactor.hold(end)
 
     def _pump(self, end: AsgiWebSocket) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import socketio
 
-MANY = 16  # this client gives up at a poll's answer of more packets
+MANY = 100
 
 
 async def joined(

@@ -1,0 +1,42 @@
+"""That the benchmarks still run; how fast anything is, no test asks."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.programs import ROOT, environment
+
+SCENARIOS = ["broadcast", "head", "connect", "echo", "start", "busy", "timer", "sse"]
+
+pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")
+
+
+def bench(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks", *words]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.mark.slow
+def test_scenarios_run_from_end_to_end(tmp_path: Path) -> None:
+    flags = ["--quick", "--peers", "c,hocket", "--repeats", "1", "--results", str(tmp_path)]
+    done = bench(*SCENARIOS, *flags)
+    assert done.returncode == 0, done.stderr
+    for name in SCENARIOS:
+        page = (tmp_path / f"{name}.md").read_text()
+        head, _, first, *_ = page[page.index("| |") :].splitlines()
+        assert head.endswith("| Hocket |")
+        assert re.search(r"\| [0-9.]+ \|$", first), page
+
+
+def test_what_is_none_of_the_scenarios() -> None:
+    done = bench("dance")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'dance' is none of broadcast, head," in done.stderr
