@@ -15,7 +15,7 @@ from tests.acceptance.test_chat_page import enter, say
 from tests.deploy.certificates import Certificate
 from tests.deploy.fronts import running
 from tests.deploy.ports import reserved
-from tests.integration.programs import program
+from tests.integration.programs import SERVED, program
 
 pytestmark = [
     *needs_chromium,
@@ -55,7 +55,7 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
 def test_it_reconnects_after_a_restart_behind_the_proxy(
     browser: Browser, name: str, certificate: Certificate, tmp_path: Path
 ) -> None:
-    with reserved(1) as (port,), program(*browsers.SERVER, env={"HOCKET_PORT": str(port)}) as first:
+    with reserved(1) as (port,), program(*SERVED, env={"HOCKET_PORT": str(port)}) as first:
         upstream = first.url().removeprefix("http://")
         with running(name, upstream, certificate, tmp_path) as front:
             context = browser.new_context()
@@ -65,7 +65,7 @@ def test_it_reconnects_after_a_restart_behind_the_proxy(
                 browsers.TALK, ["", {"reconnectionDelay": 50, "reconnectionDelayMax": 100}]
             )
             first.stop()
-            with program(*browsers.SERVER, env={"HOCKET_PORT": str(port)}) as second:
+            with program(*SERVED, env={"HOCKET_PORT": str(port)}) as second:
                 second.url()
                 page.wait_for_function("window.socket.connected")
                 assert page.evaluate("window.socket.emitWithAck('echo', 5)") == [5]

@@ -15,7 +15,7 @@ from tests.deploy.fronts import running
 from tests.deploy.ports import reserved
 from tests.integration import test_clients_node as clients
 from tests.integration import test_stages_node as stages
-from tests.integration.programs import Program, program
+from tests.integration.programs import SERVED, Program, program
 
 pytestmark = [
     pytest.mark.node,
@@ -51,14 +51,14 @@ def seen(url: str) -> Any:
 def test_the_client_reconnects_after_a_restart_behind_the_proxy(
     name: str, certificate: Certificate, tmp_path: Path
 ) -> None:
-    with reserved(1) as (port,), program(*clients.SERVER, env={"HOCKET_PORT": str(port)}) as first:
+    with reserved(1) as (port,), program(*SERVED, env={"HOCKET_PORT": str(port)}) as first:
         upstream = first.url().removeprefix("http://")
         with running(name, upstream, certificate, tmp_path) as front:
             client = Program(["node", "client.mjs", front.url, "reconnect"], clients.NODE, None)
             try:
                 assert client.line() == "connected 0"
                 first.stop()
-                with program(*clients.SERVER, env={"HOCKET_PORT": str(port)}) as second:
+                with program(*SERVED, env={"HOCKET_PORT": str(port)}) as second:
                     second.url()
                     assert client.line() == "connected 1"
                     assert client.line() == '{"done":true}'

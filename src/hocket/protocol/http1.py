@@ -72,6 +72,18 @@ class Request:
     def has(self, name: bytes) -> bool:
         return name in self._values
 
+    def again(self, head: bytes, name: bytes, value: bytes) -> Request:
+        """The same request, come as `head`, where `value` is what the field `name` says."""
+        request: Request = Request.__new__(Request)
+        request.head = head
+        request.fields = [field if field[0] != name else (name, value) for field in self.fields]
+        request._values = {**self._values, name: value}
+        request.method, request.version, request.host = self.method, self.version, self.host
+        request.path, request.query = self.path, self.query
+        request.length, request.chunked, request.expects = self.length, self.chunked, self.expects
+        request.upgrade, request.keep_alive = self.upgrade, self.keep_alive
+        return request
+
     def params(self) -> dict[str, str]:
         """The query's parameters; of a repeated one the last."""
         query = self.query
