@@ -50,7 +50,7 @@ class Namespace:
 
         A `def` handler runs at once on the event loop, an `async def` handler as a task. What it
         returns is the client's ack: a tuple is several arguments, None is none, NO_ACK leaves the
-        ack open. `connect` may raise ConnectError.
+        ack open. `connect` may raise ConnectError; who leaves while it runs gets no `disconnect`.
 
         Raises: ValueError for a name that cannot be handled or already is.
         """

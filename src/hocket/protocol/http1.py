@@ -47,8 +47,8 @@ class Request:
     """
 
     __slots__ = (
-        "_values", "chunked", "expects", "fields", "head", "host", "keep_alive", "length", "method",
-        "path", "query", "upgrade", "version",
+        "_params", "_values", "chunked", "expects", "fields", "head", "host", "keep_alive",
+        "length", "method", "path", "query", "upgrade", "version",
     )  # fmt: skip
 
     def __init__(self, head: bytes, method: str, version: str, fields: list[Field]) -> None:
@@ -61,6 +61,7 @@ class Request:
             self._values = _joined(fields)
         self.host = self.get(b"host")
         self.path = self.query = ""
+        self._params: Mapping[str, str] | None = None
         self.length: int | None = 0
         self.chunked = self.expects = self.upgrade = False
         self.keep_alive = True
@@ -78,14 +79,20 @@ class Request:
         request.head = head
         request.fields = [field if field[0] != name else (name, value) for field in self.fields]
         request._values = {**self._values, name: value}
+        request._params = self._params
         request.method, request.version, request.host = self.method, self.version, self.host
         request.path, request.query = self.path, self.query
         request.length, request.chunked, request.expects = self.length, self.chunked, self.expects
         request.upgrade, request.keep_alive = self.upgrade, self.keep_alive
         return request
 
-    def params(self) -> dict[str, str]:
-        """The query's parameters; of a repeated one the last."""
+    def params(self) -> Mapping[str, str]:
+        """The query's parameters; of a repeated one the last. Raises HTTPError for over 100."""
+        if self._params is None:
+            self._params = self._parse_query()
+        return self._params
+
+    def _parse_query(self) -> dict[str, str]:
         query = self.query
         if not query:
             return {}

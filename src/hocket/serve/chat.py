@@ -31,7 +31,6 @@ MAX_ROOMS_EACH: Final = 50  # rooms that one client may be in
 WELCOME_ROOMS: Final = 20  # rooms that a newcomer is told of
 COOKIE: Final = "hocket_token"
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
 RoomName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
 

@@ -7,7 +7,7 @@ show to their developers.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -130,7 +130,7 @@ class Gateway:
         elif request.method != "POST" or not self.polling.post(connection, stream, body, headers):
             raise Refused(BAD_REQUEST)
 
-    def _check(self, request: Request, transport: str) -> dict[str, str]:
+    def _check(self, request: Request, transport: str) -> Mapping[str, str]:
         """What every request must have, and that it comes as its transport does; its parameters."""
         if not self._origins.admits(request):
             raise Refused((FORBIDDEN[0], ORIGIN), 403)
@@ -141,7 +141,7 @@ class Gateway:
             raise Refused(BAD_REQUEST)
         return params
 
-    def _check_version(self, params: dict[str, str]) -> None:
+    def _check_version(self, params: Mapping[str, str]) -> None:
         if params.get("EIO") != "4":
             raise Refused(BAD_VERSION)
 
