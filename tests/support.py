@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import functools
+import itertools
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ import socket as sockets
 import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha1
 from typing import Any, Final, ParamSpec, Self
@@ -128,6 +129,43 @@ async def serving(
             yield Site(url, app, made[0], alarms)
     finally:
         log.removeHandler(alarms)
+
+
+# Several workers
+
+
+class _Member(Worker):
+    """A worker that knows, before it starts, that it is one of several."""
+
+    def __init__(self, number: int, app: App, settings: Settings) -> None:
+        super().__init__(app, settings)
+        self.join_others(number)
+
+
+@asynccontextmanager
+async def serving_together(
+    make_app: Callable[[], App], count: int = 2, **settings: Any
+) -> AsyncIterator[list[Site]]:
+    """Workers of one instance, all in the test's own event loop: each with its app from `make_app`
+    and, so that a test can choose its worker, a port of its own.
+    """
+    async with AsyncExitStack() as stack:
+        sites: list[Site] = []
+        for number in range(count):
+            make = functools.partial(_Member, number)
+            sites.append(await stack.enter_async_context(serving(make_app(), make, **settings)))
+        for one, other in itertools.combinations(range(count), 2):
+            link(sites[one].worker, sites[other].worker)
+        yield sites
+
+
+def link(one: Worker, other: Worker) -> None:
+    """As the supervisor does when a worker is ready."""
+    assert one.broker is not None
+    assert other.broker is not None
+    ends = sockets.socketpair()
+    one.broker.link(other.number, ends[0])
+    other.broker.link(one.number, ends[1])
 
 
 # A client

@@ -18,6 +18,7 @@ from hocket.hub.target import Target
 from hocket.transport.routes import Routes
 
 if TYPE_CHECKING:
+    from hocket.hub.elsewhere import RemoteSocket
     from hocket.hub.namespace import Namespace as RunningNamespace
     from hocket.transport.asgi import AsgiApp
     from hocket.transport.mounts import Mounts
@@ -83,7 +84,7 @@ class Namespace:
 
     @property
     def local(self) -> Target:
-        """Everyone on this instance."""
+        """Everyone on this worker."""
         return self._everyone().local
 
     def compress(self, on: bool) -> Target:
@@ -102,8 +103,8 @@ class Namespace:
         """Send an event to everyone and wait for their acks; see Target.call."""
         return await self._everyone().call(event, *args, timeout=timeout)
 
-    async def sockets(self) -> list[Socket]:
-        """Everyone's sockets."""
+    async def sockets(self) -> list[Socket | RemoteSocket]:
+        """Everyone's sockets; see Target.sockets."""
         return await self._everyone().sockets()
 
     def _everyone(self) -> Target:

@@ -92,6 +92,16 @@ class Settings:
     host: str = setting(
         "127.0.0.1", str, "address to listen on; 0.0.0.0 is every IPv4 address, :: every address"
     )
+    workers: int = setting(
+        1,
+        _number(int, 1, 256),
+        "processes that share the connections of one port; more where `max_connections` needs them",
+    )
+    max_connections: int = setting(
+        0,
+        _number(int, 0, 10_000_000),
+        "connections that may be open, all workers together; 0: as many as there are open files",
+    )
     port: int = setting(8080, _number(int, 0, 65_535), "port to listen on; 0 picks a free one")
     path: str = setting("/socket.io", _path, "path that Socket.IO clients use")
     sse_path: str = setting("/events", _path, "path that clients of Server-Sent Events use")
@@ -187,7 +197,6 @@ def rows() -> list[Row]:
 # means "as if not given".
 PLANNED: dict[str, tuple[Any, ...]] = {
     "recovery": (None,),
-    "workers": (None, 1, "1"),
     "data": (None,),
 }
 

@@ -432,7 +432,7 @@ async def test_plain_http() -> None:
 
 
 def test_what_is_planned_is_refused_and_never_ignored() -> None:
-    for given in ({"recovery": 60}, {"workers": 2}, {"data": "x"}):
+    for given in ({"recovery": 60}, {"data": "x"}):
         with pytest.raises(UsageError, match="is not available in this version"):
             App(**given)
     App(workers=1)

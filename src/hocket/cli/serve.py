@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from hocket.cli.flags import add_settings, given
+from hocket.errors import UsageError
 from hocket.instance.foreground import run
 from hocket.serve.server import make_app
 from hocket.settings import load
@@ -24,4 +25,9 @@ def add_to(commands: Any) -> None:
 
 def serve(args: argparse.Namespace) -> None:
     settings = load({}, given(args))
+    if settings.workers > 1:
+        raise UsageError(
+            f"workers={settings.workers} is not available for the ready-made chat yet, which keeps "
+            "its rooms in one process; your own app may have several (`hocket run`)"
+        )
     run(make_app(settings), settings)

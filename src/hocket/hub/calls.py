@@ -16,11 +16,11 @@ class Call:
     answer.
     """
 
-    __slots__ = ("_done", "_event", "_waiting", "answers", "id")
+    __slots__ = ("_done", "_event", "_waiting", "acks", "id")
 
     def __init__(self, id: int, event: str, sockets: list[Socket]) -> None:
         self.id = id
-        self.answers: list[Any] = []
+        self.acks: list[list[Any]] = []
         self._event = event
         self._waiting = {socket for socket in sockets if socket.connected}
         self._done = asyncio.get_running_loop().create_future()
@@ -31,8 +31,12 @@ class Call:
         self._settle()
 
     def answer(self, socket: Socket, args: list[Any]) -> None:
-        self.answers.append(ack_value(args))
+        self.acks.append(args)
         self.forget(socket)
+
+    @property
+    def answers(self) -> list[Any]:
+        return [ack_value(args) for args in self.acks]
 
     def forget(self, socket: Socket) -> None:
         """It has answered, or never will."""
@@ -45,18 +49,24 @@ class Call:
 
     async def all(self, timeout: float) -> list[Any]:
         """Every answer; raises CallTimeout."""
+        if missing := await self.gather(timeout):
+            raise CallTimeout(
+                f"{missing} did not answer {self._event!r} in {timeout} s", self.answers
+            )
+        return self.answers
+
+    async def gather(self, timeout: float) -> int:
+        """Wait for the answers; how many have not come in `timeout` seconds."""
         try:
             async with asyncio.timeout(timeout):
                 await self._done
         except TimeoutError:
-            raise CallTimeout(
-                f"{len(self._waiting)} did not answer {self._event!r} in {timeout} s", self.answers
-            ) from None
+            pass
         finally:
             for socket in self._waiting:
                 if socket.calls is not None:
                     socket.calls.pop(self.id, None)
-        return self.answers
+        return len(self._waiting)
 
     async def one(self, timeout: float) -> Any:
         """The only answer; raises CallTimeout, Disconnected."""

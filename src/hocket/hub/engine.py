@@ -38,6 +38,8 @@ class Limits:
     keep_headers: bool = True
 
 
+FANOUT: Final = "fan-out"  # why nobody is read from: too much waits for clients here
+WORKERS: Final = "workers"  # or for another worker
 HELD: Final = 2.0  # seconds between two ticks, from which on the loop was held
 
 
@@ -89,12 +91,16 @@ class Engine:
         self.connections: dict[str, Connection] = {}
         self.counts = Counts()
         self._waiting_for_room: list[asyncio.Future[None]] = []
+        self._paused: set[str] = set()
+        # Other workers are producers too. They are not held up for another worker's sake: two that
+        # wait for each other would do so for ever.
+        self.on_fanout_paused: Callable[[bool], None] = lambda paused: None
         self.fanout = FanoutQueue(
             loop.choose_pace,
             loop.defer,
             loop.clock,
             limits.max_pending,
-            self._pause,
+            self._pause_fanout,
             self.counts,
         )
         tick = max(0.01, min(1.0, limits.ping_interval / 10, limits.ping_timeout / 10))
@@ -112,9 +118,18 @@ class Engine:
             for upgrades in ([], ["websocket"])
         ]
 
-    def _pause(self, paused: bool) -> None:
-        self.loop.pause(paused)
-        if not paused:
+    def _pause_fanout(self, paused: bool) -> None:
+        self.on_fanout_paused(paused)
+        self.pause(FANOUT, paused)
+
+    def pause(self, cause: str, paused: bool) -> None:
+        """Read from no client, or from all again once there is no cause left not to."""
+        before = bool(self._paused)
+        (self._paused.add if paused else self._paused.discard)(cause)
+        if before == bool(self._paused):
+            return
+        self.loop.pause(not before)
+        if before:
             waiting, self._waiting_for_room = self._waiting_for_room, []
             for future in waiting:
                 if not future.done():
@@ -122,7 +137,7 @@ class Engine:
 
     async def room(self) -> None:
         """Wait until `emit` would not raise Overloaded."""
-        while self.fanout.paused:
+        while self._paused:
             future = asyncio.get_running_loop().create_future()
             self._waiting_for_room.append(future)
             await future

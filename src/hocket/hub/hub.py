@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from hocket.broker.base import Broker
 from hocket.errors import (
     CLIENT_LEFT,
     SERVER_CLOSED,
@@ -23,6 +24,9 @@ from hocket.hub.namespace import Namespace
 from hocket.hub.socket import CONNECTED, CONNECTING, ENDED, Socket
 from hocket.protocol import socketio
 from hocket.protocol.engineio import EncodedPacket
+
+if TYPE_CHECKING:
+    from hocket.hub.elsewhere import Elsewhere
 
 MAX_ASKED: Final = 10_000  # calls from other threads that may wait for the event loop
 
@@ -54,7 +58,22 @@ class Hub:
         self._thread = threading.get_ident()
         self._lock = threading.Lock()
         self._asked = 0
+        self.elsewhere: Elsewhere | None = None
         engine.layer = self
+
+    def join_others(self, broker: Broker) -> None:
+        """From now on this is one of several workers."""
+        from hocket.hub.elsewhere import Elsewhere  # lazy: one worker alone needs none of it
+
+        self.elsewhere = Elsewhere(self, broker)
+
+    def check_room(self) -> None:
+        """Raises Overloaded while more waits than may, for clients or for another worker."""
+        self.fanout.check_room()
+        if self.elsewhere is not None and self.elsewhere.full:
+            raise Overloaded(
+                "another worker does not keep up: `await app.drain()` waits until it does"
+            )
 
     def in_its_thread(self) -> bool:
         return threading.get_ident() == self._thread

@@ -178,22 +178,26 @@ class Socket:
         """This socket; what is emitted through it may be dropped while the client cannot
         take it.
         """
-        return Target(self.nsp, (self.id,)).volatile
+        return self._itself.volatile
 
     def cursor(self, value: str) -> Target:
         """This socket; see Target.cursor."""
-        return Target(self.nsp, (self.id,)).cursor(value)
+        return self._itself.cursor(value)
 
     @property
     def local(self) -> Target:
-        """As `broadcast`, on this instance only."""
+        """As `broadcast`, to clients of this worker only."""
         return self.broadcast.local
 
     def compress(self, on: bool) -> Target:
         """This socket; `on` says whether frames may be compressed where the client
         negotiated it.
         """
-        return Target(self.nsp, (self.id,)).compress(on)
+        return self._itself.compress(on)
+
+    @property
+    def _itself(self) -> Target:
+        return Target(self.nsp, (self.id,)).local
 
     def __repr__(self) -> str:
         return f"<Socket {self.id} in {self.nsp.name}>"

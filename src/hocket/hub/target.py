@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from hocket.broker.messages import Chosen, Disconnect, Join, Leave, Message
+from hocket.errors import CallTimeout
 from hocket.hub.calls import Call
 from hocket.protocol import socketio
 from hocket.protocol.engineio import EncodedPacket
 
 if TYPE_CHECKING:
+    from hocket.hub.elsewhere import Elsewhere, RemoteSocket
     from hocket.hub.namespace import Namespace
     from hocket.hub.socket import Socket
 
@@ -34,6 +38,7 @@ class How(NamedTuple):
     volatile: bool = False
     compress: bool = True
     cursor: str = ""
+    local: bool = False
 
 
 _PLAINLY: Final = How()
@@ -77,10 +82,8 @@ class Target:
 
     @property
     def local(self) -> Target:
-        """Only clients of this instance. One instance is all there is until a broker
-        joins several.
-        """
-        return self
+        """Only clients of this worker."""
+        return self._but(self._how._replace(local=True))
 
     def compress(self, on: bool) -> Target:
         """Whether frames may be compressed where the client negotiated it (bool)."""
@@ -105,12 +108,18 @@ class Target:
         Raises: ValueError for a reserved name, TypeError for what cannot be encoded, Overloaded
         when too much waits to be sent.
         """
-        self._nsp.hub.fanout.check_room()
+        self._nsp.hub.check_room()
         packet = event_packet(self._nsp.name, event, args, None, self._how.volatile)
         packet.compress, packet.cursor = self._how.compress, self._how.cursor
         self._nsp.hub.in_loop(lambda: self._emit(packet))
 
     def _emit(self, packet: EncodedPacket) -> None:
+        self.deliver(packet)
+        if (elsewhere := self._elsewhere()) is not None:
+            elsewhere.emit(self._chosen(), packet)
+
+    def deliver(self, packet: EncodedPacket) -> None:
+        """A packet to those of them that this worker has."""
         nsp, hub = self._nsp, self._nsp.hub
         if self._rooms:
             rooms, sockets = nsp.resolve(self._rooms)
@@ -118,6 +127,12 @@ class Target:
             rooms, sockets = [nsp.everyone], []
         excluded = frozenset(nsp.connections(self._excluded)) if self._excluded else frozenset()
         hub.fanout.emit(rooms, [socket.end for socket in sockets], excluded, packet)
+
+    def _elsewhere(self) -> Elsewhere | None:
+        return None if self._how.local else self._nsp.hub.elsewhere
+
+    def _chosen(self) -> Chosen:
+        return Chosen(self._nsp.name, self._rooms, self._excluded)
 
     async def call(self, event: str, *args: Any, timeout: float = 60.0) -> list[Any]:
         """Send an event and wait for everybody's ack; who leaves meanwhile is not waited for.
@@ -129,29 +144,60 @@ class Target:
         none.
         Raises: CallTimeout, with those answers that came as `answers`; Overloaded.
         """
-        self._nsp.hub.fanout.check_room()
-        id = self._nsp.next_ack_id()
-        packet = event_packet(self._nsp.name, event, args, id)
-        call = Call(id, event, self._nsp.select(self._rooms, self._excluded))
-        self._emit(packet)
-        return await call.all(timeout)
+        self._nsp.hub.check_room()
+        packet = event_packet(self._nsp.name, event, args)
+        asked = None
+        if (elsewhere := self._elsewhere()) is not None:
+            asked = elsewhere.call(self._chosen(), packet, event, timeout)
+        call = self.begin_call(packet, event)
+        missing = await call.gather(timeout)
+        answers = call.answers
+        if asked is not None:
+            more, missing_there = await asked
+            answers, missing = answers + more, missing + missing_there
+        if missing:
+            raise CallTimeout(f"{missing} did not answer {event!r} in {timeout} s", answers)
+        return answers
 
-    async def sockets(self) -> list[Socket]:
-        """The sockets that an event would go to now."""
+    def begin_call(self, packet: EncodedPacket, event: str) -> Call:
+        """Send an event that wants acks to those of them that this worker has."""
+        id = self._nsp.next_ack_id()
+        call = Call(id, event, self.select())
+        self.deliver(socketio.with_ack_id(packet, self._nsp.name, id))
+        return call
+
+    async def sockets(self) -> list[Socket | RemoteSocket]:
+        """The sockets that an event would go to now. Those of other workers are told of as they
+        were when they were asked for, and act through their worker.
+
+        Raises: CallTimeout when a worker does not answer, with the sockets of the others.
+        """
+        here = self.select()
+        if (elsewhere := self._elsewhere()) is None:
+            return list(here)
+        return [*here, *await elsewhere.sockets(self._nsp, self._chosen(), here)]
+
+    def select(self) -> list[Socket]:
+        """Those of them that this worker has."""
         return self._nsp.select(self._rooms, self._excluded)
 
     def join(self, *rooms: str) -> None:
         """Put all of them into rooms (str)."""
-        self._nsp.hub.in_loop(lambda: self._each(lambda socket: socket.join(*rooms)))
+        self._do(lambda socket: socket.join(*rooms), lambda who: Join(who, rooms))
 
     def leave(self, *rooms: str) -> None:
         """Take all of them out of rooms (str)."""
-        self._nsp.hub.in_loop(lambda: self._each(lambda socket: socket.leave(*rooms)))
+        self._do(lambda socket: socket.leave(*rooms), lambda who: Leave(who, rooms))
 
     def disconnect(self, close: bool = False) -> None:
         """End all of them; with `close` their whole connections."""
-        self._nsp.hub.in_loop(lambda: self._each(lambda socket: socket.disconnect(close)))
+        self._do(lambda socket: socket.disconnect(close), lambda who: Disconnect(who, close))
 
-    def _each(self, act: Any) -> None:
-        for socket in self._nsp.select(self._rooms, self._excluded):
-            act(socket)
+    def _do(self, here: Callable[[Socket], None], there: Callable[[Chosen], Message]) -> None:
+        def do() -> None:
+            for socket in self.select():
+                here(socket)
+            if (elsewhere := self._elsewhere()) is not None:
+                elsewhere.tell(there(self._chosen()))
+
+        self._nsp.hub.in_loop(do)

@@ -11,6 +11,8 @@ from typing import Any
 from hocket import settings as settings_table
 from hocket.app import App
 from hocket.errors import UsageError
+from hocket.instance import control
+from hocket.instance.limits import workers_for
 from hocket.instance.listener import open_listener, url_of
 from hocket.instance.logs import set_up_logs
 from hocket.instance.worker import Worker
@@ -31,10 +33,23 @@ def run(
 ) -> None:
     """Serve until SIGINT or SIGTERM. Raises UsageError."""
     set_up_logs(settings)
-    listener = open_listener(settings)
-    new_loop = _loop_factory()
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(_serve(make_worker(app, settings), listener))
+    if (place := control.place()) is not None:
+        serving = _serve_as_member(make_worker(app, settings), place)
+    else:
+        listener = open_listener(settings)
+        if (workers := workers_for(settings)) > 1:
+            from hocket.instance.supervisor import supervise  # lazy: for several workers
+
+            supervise(listener, settings, workers)
+        serving = _serve(make_worker(app, settings), listener)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serving)
+
+
+async def _serve_as_member(worker: Worker, place: control.Place) -> None:
+    from hocket.instance.member import Member  # lazy: for several workers
+
+    await Member(worker, place).serve()
 
 
 async def _serve(worker: Worker, listener: Any) -> None:

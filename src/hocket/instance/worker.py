@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import os
 import socket as sockets
 import sys
 import time
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from hocket.app import App
 from hocket.errors import SHUTTING_DOWN
-from hocket.hub.engine import Engine, Limits, Loop
+from hocket.hub.engine import WORKERS, Engine, Limits, Loop
 from hocket.hub.hub import Hub
+from hocket.hub.ids import Ids
 from hocket.instance.garbage import Garbage
+from hocket.instance.limits import capacity_of
 from hocket.instance.metrics import Lag, Metrics
 from hocket.settings import Settings
-from hocket.transport.front_door import BuiltIn, FrontDoor
+from hocket.transport.entrance import Entrance
+from hocket.transport.front_door import BuiltIn, FrontDoor, with_slash
 from hocket.transport.gateway import Gateway
 from hocket.transport.http import HttpTransport
 from hocket.transport.linger import Linger
@@ -29,31 +30,15 @@ from hocket.transport.reactor import Reactor, choose_pace
 from hocket.transport.routes import RouteRunner
 
 if TYPE_CHECKING:
+    from hocket.broker.local import LocalBroker
     from hocket.transport.mounts import MountRunner
+    from hocket.transport.relay import Relay
 
 log = logging.getLogger("hocket")
 
 TICK: Final = 0.5  # seconds between two looks at the loop and at the garbage
+NEWS: Final = 0.2  # seconds between two times that a worker tells others how many clients it has
 SHUTDOWN: Final = 5.0  # seconds that running handlers have to end
-
-
-class Ids:
-    """Session and socket ids that nobody can guess: 120 random bits in 20 characters.
-
-    Asks the kernel for many at a time: a client needs two, at 2 us each if made one by one.
-    """
-
-    def __init__(self) -> None:
-        self._made: list[str] = []
-
-    def __call__(self) -> str:
-        if not self._made:
-            text = urlsafe_b64encode(os.urandom(15 * 128)).decode("ascii")
-            self._made = [text[at : at + 20] for at in range(0, len(text), 20)]
-        return self._made.pop()
-
-
-new_id = Ids()
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -68,6 +53,8 @@ class Worker:
         app: whose handlers run.
         settings: as loaded.
         clock: seconds, monotonic.
+
+    `number` and `broker` are set by `join_others`, where there are several workers.
     """
 
     reactor: Reactor
@@ -76,6 +63,8 @@ class Worker:
     hub: Hub
     http: HttpTransport
     mounted: MountRunner | None
+    relay: Relay
+    entrance: Entrance
 
     def __init__(
         self, app: App, settings: Settings, clock: Callable[[], float] = time.perf_counter
@@ -87,16 +76,44 @@ class Worker:
         self._timers: list[asyncio.TimerHandle] = []
         self.garbage: Garbage = Garbage(clock)
         self.lag: Lag = Lag(TICK)
-        self._listeners: list[sockets.socket] = []
+        self.number = 0
+        self.broker: LocalBroker | None = None
 
     async def start(self, listener: sockets.socket) -> None:
         """Build everything and let clients in. Must be called on the loop that it is to live in."""
+        try:
+            await self.prepare()
+        except BaseException:
+            listener.close()
+            raise
+        self.open(listener)
+
+    def join_others(self, number: int) -> None:
+        """Before `prepare`: this is to be the worker of that number, one of several. Their links
+        are then made with `broker.link`.
+        """
+        from hocket.broker.local import LocalBroker  # lazy: one worker alone needs none of it
+
+        self.number = number
+        self.broker = LocalBroker(
+            asyncio.get_running_loop(),
+            lambda paused: self.engine.pause(WORKERS, paused),
+            lambda fd, moved: self.relay.take(fd, moved),
+        )
+
+    async def prepare(self) -> None:
+        """Build everything and run what the app wants run first."""
         self._asyncio = asyncio.get_running_loop()
         self.reactor = Reactor(self._asyncio, self._clock)
         self.loop = self._make_loop()
         self.engine = Engine(limits_of(self.settings), self.loop)
         self.hub = Hub(self.engine, self.app.static, self.app.dynamic, self.app.report)
         self._make_transports()
+        self.entrance = Entrance(
+            self._asyncio, self.reactor, capacity_of(self.settings), self.accepted
+        )
+        if self.broker is not None:
+            self._meet(self.broker)
         self.app.hub = self.hub
         try:
             if self.mounted is not None:
@@ -104,17 +121,19 @@ class Worker:
             await self.app.startup()
         except BaseException:
             self.app.hub = None
+            self.entrance.close()
             self.reactor.close_all()
-            listener.close()
             raise
         self._every(self.engine.heartbeats.tick, self.engine.tick)
         self._every(self.http.tick_seconds, self.http.tick)
         self._every(TICK, self.lag.tick)
         self._every(TICK, self.garbage.tick)
         self.garbage.watch()
+
+    def open(self, listener: sockets.socket) -> None:
+        """Let clients in."""
         tune(listener, self.settings)
-        self.reactor.listen(listener, self.accepted)
-        self._listeners.append(listener)
+        self.entrance.open(listener)
 
     def _make_loop(self) -> Loop:
         return Loop(
@@ -128,7 +147,7 @@ class Worker:
             current_task=asyncio.current_task,
             choose_pace=choose_pace,
             pause=self.reactor.pause,
-            new_id=new_id,
+            new_id=Ids(self.number),
         )
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
@@ -175,6 +194,18 @@ class Worker:
             self.mounted,
         )
         front_door.attend(self.http)
+
+    def _meet(self, broker: LocalBroker) -> None:
+        from hocket.transport.relay import Relay  # lazy: one worker alone needs none of it
+
+        self.hub.join_others(broker)
+        self.engine.on_fanout_paused = broker.hold
+        paths = with_slash(self.settings.path)
+        self.entrance.others, self.entrance.told = broker.shares, broker.announce
+        self._every(NEWS, lambda now: broker.announce(len(self.reactor), exactly=True))
+        self.relay = self.http.elsewhere = Relay(
+            self.number, paths, self.reactor, self.http, broker
+        )
 
     def _mount(self, routes: RouteRunner) -> MountRunner | None:
         from hocket.transport.asgi_websocket import (  # lazy: 5 ms of the start
@@ -241,9 +272,7 @@ class Worker:
 
     async def stop(self) -> None:
         """Let nobody in, say goodbye to everybody, wait for running handlers, undo `start`."""
-        for listener in self._listeners:
-            self.reactor.stop_listening(listener)
-            listener.close()
+        self.entrance.close()
         for timer in self._timers:
             timer.cancel()
         for connection in tuple(self.engine.connections.values()):
@@ -258,6 +287,8 @@ class Worker:
             await self.mounted.stop()
         self.app.hub = None
         self.reactor.close_all()
+        if self.broker is not None:
+            self.broker.close()
 
 
 def new_task_maker(

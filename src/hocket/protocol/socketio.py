@@ -221,6 +221,15 @@ def encode(
     return EncodedPacket(head if data is None else head + _encode(data), buffers, volatile)
 
 
+def with_ack_id(packet: EncodedPacket, namespace: str, id: int) -> EncodedPacket:
+    """An event that was encoded without an ack id, with one."""
+    text = packet.text
+    at = text.index(b"-") + 1 if packet.attachments else len(_HEADS[EVENT])
+    if namespace != "/":
+        at += len(namespace.encode()) + 1
+    return EncodedPacket(text[:at] + b"%d" % id + text[at:], packet.attachments, packet.volatile)
+
+
 def connected(namespace: str, sid: str) -> EncodedPacket:
     """The answer that lets a client into a namespace."""
     head = _HEADS[CONNECT] if namespace == "/" else b"40%b," % namespace.encode()

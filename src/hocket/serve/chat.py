@@ -23,9 +23,9 @@ import msgspec
 from hocket.app import App
 from hocket.chat.rooms import ChatRooms
 from hocket.errors import ConnectError
+from hocket.hub.ids import Ids
 from hocket.hub.socket import Socket
 from hocket.identity.tokens import read_token
-from hocket.instance.worker import new_id
 
 MAX_ROOMS_EACH: Final = 50  # rooms that one client may be in
 WELCOME_ROOMS: Final = 20  # rooms that a newcomer is told of
@@ -81,7 +81,8 @@ class Chat:
     def __init__(self, app: App, secret: str) -> None:
         self._app = app
         self._secret = secret
-        self.rooms = ChatRooms(time.time, new_id)
+        self._new_id = Ids()
+        self.rooms = ChatRooms(time.time, self._new_id)
         app.on("connect")(self.connect)
         app.on("disconnect")(self.disconnect)
         app.on("join")(self._answering(self.join))
@@ -126,7 +127,7 @@ class Chat:
             if isinstance(name, str)
             else ""
         )
-        return name or f"guest-{new_id()[:4].lower()}"
+        return name or f"guest-{self._new_id()[-4:].lower()}"
 
     def disconnect(self, socket: Socket, reason: str) -> None:
         for room in sorted(socket.rooms - {socket.id}):

@@ -39,7 +39,7 @@ class FrontDoor:
         routes: Routes,
         mounted: MountRunner | None,
     ) -> None:
-        self._ours = {path, path.rstrip("/") + "/"}
+        self._ours = with_slash(path)
         self._gateway = gateway
         self._built_in = built_in
         self._run = run
@@ -79,3 +79,8 @@ class FrontDoor:
     def _is_ours(self, request: Request) -> bool:
         has_route = self._routes.has(request.method, request.path)
         return has_route or self._is_built_in(request) is not None
+
+
+def with_slash(path: str) -> set[str]:
+    """A path without and with a slash at its end."""
+    return {path, path.rstrip("/") + "/"}

@@ -122,6 +122,9 @@ class HttpTransport:
         self.proxies: Proxies | None = None  # None: nobody is trusted
         # Takes a request before its body is there; None: it is for `handle`.
         self.begin: Callable[[HttpStream, Request], Intake | None] | None = None
+        # Moves a stream to the worker that is to serve its request, with all that came from that
+        # request on; False: it is to be served here. None: there is one worker.
+        self.elsewhere: Callable[[HttpStream, Request, bytes], bool] | None = None
         self.handle: Callable[[HttpStream, Request, bytes], None] = _nothing_here
         # Takes over a stream that asks for a WebSocket, with what came behind its head; False: the
         # request is to be answered as if it did not ask (RFC 9110 section 7.8).
@@ -136,6 +139,13 @@ class HttpTransport:
         stream = HttpStream(self, fd, address, False)
         self._reactor.add(stream)
         self._arrived(stream)
+
+    def take(self, fd: int, peer: str, over_tls: bool, data: bytes) -> None:
+        """A connection that another worker has given up, with what it has sent."""
+        stream = HttpStream(self, fd, peer, over_tls)
+        self._reactor.add(stream)
+        self._arrived(stream)
+        self.received(stream, data)
 
     def adopt(self, end: Endpoint, address: str, secure: bool, data: bytes) -> None:
         """A connection that came otherwise, with what it has sent: from now on it is ours."""
@@ -249,9 +259,11 @@ class HttpTransport:
             stream.buffer = data
             return None
         end += len(HEAD_END)
-        self.requests += 1
         head, rest = data[:end], data[end:]
         request = self._heads.parse(head)
+        if self.elsewhere is not None and self.elsewhere(stream, request, data):
+            return None
+        self.requests += 1
         if self.proxies is not None:
             stream.address, stream.secure = self.proxies.client(
                 stream.peer, stream.over_tls, request

@@ -9,28 +9,21 @@ then, and closed for real when no callback of this turn can hold it any more.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ctypes
-import errno
 import logging
 import os
 import socket as sockets
 import struct
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeVar
 
 from hocket.hub.fanout import Pace, Write
-from hocket.protocol.http1 import response
 from hocket.transport.poller import NestedPoller, Poller
 
 log = logging.getLogger("hocket")
 
 READ: Final = 65_536
-ACCEPTS: Final = 64  # accepted a turn
-_FULL: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_NO_ROOM: Final = response(503, [(b"retry-after", b"5")], close=True)
 
 
 class Endpoint(Protocol):
@@ -89,7 +82,6 @@ class Reactor:
         self._held: set[int] = set()
         self._closing: list[int] = []
         self.bytes_in = 0
-        self._reserve = os.open(os.devnull, os.O_RDONLY)
 
     def __len__(self) -> int:
         return len(self._table)
@@ -133,9 +125,17 @@ class Reactor:
         """Take an endpoint out and close its fd. Nothing is written to it after this. `reset`: also
         forget what the kernel still holds for it.
         """
-        fd = end.fd
-        if fd < 0:
+        if end.fd < 0:
             return
+        fd = self.give_up(end)
+        shut_down(fd, sockets.SHUT_RDWR, reset)
+        if not self._closing:
+            self._loop.call_soon(self._close_fds)
+        self._closing.append(fd)
+
+    def give_up(self, end: Endpoint) -> int:
+        """Take an endpoint out and leave its fd, open, to the caller."""
+        fd = end.fd
         self.stop_write(end)
         if fd in self._held:
             self._held.remove(fd)
@@ -143,10 +143,7 @@ class Reactor:
             self._reading.remove(fd)
         del self._table[fd]
         end.fd = -1
-        shut_down(fd, sockets.SHUT_RDWR, reset)
-        if not self._closing:
-            self._loop.call_soon(self._close_fds)
-        self._closing.append(fd)
+        return fd
 
     def _close_fds(self) -> None:
         closing, self._closing = self._closing, []
@@ -163,7 +160,6 @@ class Reactor:
         self._close_fds()
         self._reading.close()
         self._writing.close()
-        self._close_reserve()
 
     # What the pollers call
 
@@ -204,54 +200,6 @@ class Reactor:
             log.exception("internal error while closing a connection")
         if end.fd >= 0:
             self.close(end)
-
-    # New connections
-
-    def listen(self, listener: sockets.socket, accepted: Callable[[int, str], None]) -> None:
-        """Accept from a listening socket; `accepted(fd, address)` makes the endpoint."""
-        self._loop.add_reader(listener.fileno(), self._accept, listener, accepted)
-
-    def stop_listening(self, listener: sockets.socket) -> None:
-        self._loop.remove_reader(listener.fileno())
-
-    def _accept(self, listener: sockets.socket, accepted: Callable[[int, str], None]) -> None:
-        for _ in range(ACCEPTS):
-            try:
-                # HOT: what `socket.accept` wraps. Without a socket object, which asks the kernel
-                # for its name and makes three enums, a connection costs 6 us less (benchmarks
-                # connect).
-                fd, address = listener._accept()  # type: ignore[attr-defined]
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                if error.errno in _FULL:
-                    self._turn_away(listener)
-                    continue
-                raise
-            os.set_blocking(fd, False)
-            accepted(fd, sys.intern(address[0]) if isinstance(address, tuple) else "")
-
-    def _turn_away(self, listener: sockets.socket) -> None:
-        """No fd is left: give up the reserve for as long as it takes to tell one client so."""
-        log.error(
-            "no file descriptors are left: a client was turned away; raise the limit (ulimit -n)"
-        )
-        self._close_reserve()
-        try:
-            client, _ = listener.accept()
-            with client:
-                client.setblocking(False)
-                client.send(_NO_ROOM)
-        except OSError:
-            pass
-        finally:
-            with contextlib.suppress(OSError):  # somebody else was quicker; the next time then
-                self._reserve = os.open(os.devnull, os.O_RDONLY)
-
-    def _close_reserve(self) -> None:
-        reserve, self._reserve = self._reserve, -1
-        if reserve >= 0:
-            os.close(reserve)
 
 
 def shut_down(fd: int, how: int, reset: bool = False) -> None:

@@ -1,0 +1,1 @@
+"""Between the workers of an instance: events, questions, connections that move."""

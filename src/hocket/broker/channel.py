@@ -1,0 +1,218 @@
+"""A Channel: messages between two processes of an instance over a Unix socket, and with them
+open files.
+
+A message is a head (its length, and how many files come with it) and its bytes. Files travel as
+SCM_RIGHTS (unix(7)), each batch with one message in one `sendmsg`, so that what one `recvmsg` hands
+over belongs to the message that it ends in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket as sockets
+import struct
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+MOST_FILES: Final = 128  # with one message; the kernel takes 253
+LONGEST: Final = 1 << 28  # bytes of a message; a longer one is no message of ours
+_READ: Final = 262_144  # bytes asked for at a time
+_MERGE: Final = 131_072  # bytes of small messages that leave in one write
+_RETRY: Final = 0.005  # seconds until more files may be on their way
+_HEAD: Final = struct.Struct("<IB")
+_CLOSE_ON_EXEC: Final = getattr(sockets, "MSG_CMSG_CLOEXEC", 0)
+
+Received = Callable[[bytes, list[int]], None]
+
+
+def _nobody_asks(full: bool) -> None:
+    """For channels whose sender sends no more than a little."""
+
+
+class Channel:
+    """One end.
+
+    Args:
+        loop: the event loop that it lives in.
+        socket: a connected Unix stream socket; the channel owns it.
+        received: gets each message with its files, which it then owns. Fewer than were sent, when
+            this process has no room for more open files.
+        ended: called once, when the other side has gone or broken the form.
+        limit: bytes that may wait to be sent before it is full.
+        on_full: called with True when more wait, with False when half of it is left.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        socket: sockets.socket,
+        received: Received,
+        ended: Callable[[], None],
+        limit: int = LONGEST,
+        on_full: Callable[[bool], None] = _nobody_asks,
+    ) -> None:
+        socket.setblocking(False)
+        self._loop = loop
+        self._socket = socket
+        self._received = received
+        self._ended = ended
+        self._limit = limit
+        self._on_full = on_full
+        self._buffer = b""
+        self._files: deque[list[int]] = deque()
+        self._queue: deque[tuple[bytes, Sequence[int]]] = deque()
+        self._planned = False
+        self._blocked = False
+        self._held = False
+        self.pending = 0
+        self.full = False
+        self.closed = False
+        loop.add_reader(socket.fileno(), self._readable)
+
+    # Sending
+
+    def send(self, message: bytes, files: Sequence[int] = ()) -> None:
+        """At the end of this turn, or when the other side takes it. `files` are the channel's from
+        now on: it closes them once they are on their way.
+        """
+        if self.closed:
+            close_files(files)
+            return
+        data = _HEAD.pack(len(message), len(files)) + message
+        self._queue.append((data, files))
+        self.pending += len(data)
+        if not self._planned and not self._blocked:
+            self._planned = True
+            self._loop.call_soon(self._flush)
+        if self.pending > self._limit and not self.full:
+            self.full = True
+            self._on_full(True)
+
+    def flush(self) -> None:
+        """Send now what waits, as far as the other side takes it."""
+        if not self._blocked:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._planned = self._blocked = False
+        try:
+            while self._queue:
+                self._send_some()
+        except BlockingIOError:
+            self._blocked = True
+            self._loop.add_writer(self._socket.fileno(), self._writable)
+        except OSError as error:
+            if error.errno == errno.ETOOMANYREFS:  # files on their way count for the whole user
+                self._blocked = True
+                self._loop.call_later(_RETRY, self._flush)
+            else:
+                self._end()
+        if self.full and self.pending <= self._limit // 2:
+            self.full = False
+            self._on_full(False)
+
+    def _writable(self) -> None:
+        self._loop.remove_writer(self._socket.fileno())
+        self._flush()
+
+    def _send_some(self) -> None:
+        data, files = self._queue[0]
+        if files:
+            sent = sockets.send_fds(self._socket, [data], files)
+            close_files(files)
+            self._queue.popleft()
+        else:
+            data = self._take_small()
+            try:
+                sent = self._socket.send(data)
+            except BlockingIOError:
+                self._queue.appendleft((data, ()))
+                raise
+        self.pending -= sent
+        if sent < len(data):
+            self._queue.appendleft((data[sent:], ()))
+
+    def _take_small(self) -> bytes:
+        """The first messages that bring no files, as one."""
+        queue = self._queue
+        parts = [queue.popleft()[0]]
+        size = len(parts[0])
+        while queue and size < _MERGE and not queue[0][1]:
+            parts.append(queue.popleft()[0])
+            size += len(parts[-1])
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    # Receiving
+
+    def hold(self) -> None:
+        """Read no more until `release`."""
+        if not self.closed and not self._held:
+            self._held = True
+            self._loop.remove_reader(self._socket.fileno())
+
+    def release(self) -> None:
+        if not self.closed and self._held:
+            self._held = False
+            self._loop.add_reader(self._socket.fileno(), self._readable)
+
+    def _readable(self) -> None:
+        try:
+            data, files, flags, _ = sockets.recv_fds(
+                self._socket, _READ, MOST_FILES, _CLOSE_ON_EXEC
+            )
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data, files, flags = b"", [], 0
+        if not data:
+            self._end()
+            return
+        if files or flags & sockets.MSG_CTRUNC:
+            self._files.append(files)
+        self._buffer = self._buffer + data if self._buffer else data
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        at, data = 0, self._buffer
+        while len(data) - at >= _HEAD.size and not self.closed:
+            length, files = _HEAD.unpack_from(data, at)
+            start = at + _HEAD.size
+            if length > LONGEST:
+                self._end()
+                return
+            if len(data) - start < length:
+                break
+            at = start + length
+            self._received(data[start:at], self._files.popleft() if files else [])
+        self._buffer = data[at:]
+
+    # Ending
+
+    def close(self) -> None:
+        """End it from this side; `ended` is not called. What waits to be sent is not sent."""
+        if self.closed:
+            return
+        self.closed = True
+        self._loop.remove_reader(self._socket.fileno())
+        self._loop.remove_writer(self._socket.fileno())
+        self._socket.close()
+        for files in (*self._files, *(files for _, files in self._queue)):
+            close_files(files)
+        self._queue.clear()
+        self._files.clear()
+
+    def _end(self) -> None:
+        if not self.closed:
+            self.close()
+            if self.full:
+                self.full = False
+                self._on_full(False)
+            self._ended()
+
+
+def close_files(files: Sequence[int]) -> None:
+    for fd in files:
+        os.close(fd)

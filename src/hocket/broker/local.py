@@ -1,0 +1,196 @@
+"""The broker of one machine: a Channel to each other worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket as sockets
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from hocket.broker.channel import Channel, close_files
+from hocket.broker.messages import (
+    Answer,
+    AnyMessage,
+    Call,
+    Called,
+    Message,
+    Moved,
+    Present,
+    Share,
+    Who,
+    decode,
+    encode,
+)
+
+log = logging.getLogger("hocket")
+
+NEWS: Final = 32  # connections more or less
+LIMIT: Final = 16_777_216  # bytes that may wait for one worker
+
+
+class Link:
+    """The way to one other worker, and what it was asked and has not answered."""
+
+    __slots__ = ("asked", "channel", "peer", "share")
+
+    def __init__(self, peer: int) -> None:
+        self.peer = peer
+        self.channel: Channel
+        self.share = 0
+        self.asked: dict[int, asyncio.Future[Answer | None]] = {}
+
+
+class LocalBroker:
+    """Links to all other workers.
+
+    Args:
+        loop: the worker's.
+        paused: called with True when a worker does not keep up, with False when all do again.
+        moved: gets a client's connection that another worker gives up: its fd and what it said.
+        limit: bytes that may wait for one worker.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        paused: Callable[[bool], None],
+        moved: Callable[[int, Moved], None],
+        limit: int = LIMIT,
+    ) -> None:
+        self._loop = loop
+        self._paused = paused
+        self._moved = moved
+        self._limit = limit
+        self._read: Callable[[int, AnyMessage], None]
+        self._links: dict[int, Link] = {}
+        self._full: set[int] = set()
+        self._ids = 0
+        self._told = 0
+        self._held = False
+
+    def attend(self, read: Callable[[int, AnyMessage], None]) -> None:
+        self._read = read
+
+    # Links
+
+    def link(self, peer: int, socket: sockets.socket) -> None:
+        """A way to the worker of this number; an older one to the same number has ended."""
+        if (old := self._links.get(peer)) is not None:
+            old.channel.close()
+            self._gone(old)
+        link = self._links[peer] = Link(peer)
+        link.channel = Channel(
+            self._loop,
+            socket,
+            lambda data, files: self._received(link, data, files),
+            lambda: self._gone(link),
+            self._limit,
+            lambda full: self._on_full(peer, full),
+        )
+        link.channel.send(encode(Share(self._told)))
+        if self._held:
+            link.channel.hold()
+
+    def has(self, peer: int) -> bool:
+        return peer in self._links
+
+    @property
+    def peers(self) -> list[int]:
+        return list(self._links)
+
+    def _gone(self, link: Link) -> None:
+        if self._links.get(link.peer) is link:
+            del self._links[link.peer]
+            self._on_full(link.peer, False)
+        for future in link.asked.values():
+            if not future.done():
+                future.set_result(None)
+
+    def hold(self, held: bool) -> None:
+        """Read nothing from other workers, or go on: too much waits to be sent to clients here."""
+        self._held = held
+        for link in self._links.values():
+            if held:
+                link.channel.hold()
+            else:
+                link.channel.release()
+
+    def close(self) -> None:
+        """End all links; what waits is sent as far as it can be at once."""
+        for link in tuple(self._links.values()):
+            link.channel.flush()
+            link.channel.close()
+            self._gone(link)
+
+    # How many connections they have
+
+    def shares(self) -> list[int]:
+        """How many connections each other worker has."""
+        return [link.share for link in self._links.values()]
+
+    def announce(self, count: int, exactly: bool = False) -> None:
+        """Tell them how many this one has; a small change is no news, unless it is asked for."""
+        if abs(count - self._told) >= (1 if exactly else NEWS):
+            self._told = count
+            self.publish(Share(count))
+
+    # How full they are
+
+    @property
+    def full(self) -> bool:
+        return bool(self._full)
+
+    def _on_full(self, peer: int, full: bool) -> None:
+        before = bool(self._full)
+        if full:
+            self._full.add(peer)
+        else:
+            self._full.discard(peer)
+        if before != bool(self._full):
+            self._paused(not before)
+
+    # Messages
+
+    def publish(self, message: Message) -> None:
+        if self._links:
+            data = encode(message)
+            for link in self._links.values():
+                link.channel.send(data)
+
+    def send(self, peer: int, message: Message, files: Sequence[int] = ()) -> None:
+        """`files` are the link's from now on; of a worker that has gone they are closed."""
+        if (link := self._links.get(peer)) is not None:
+            link.channel.send(encode(message), files)
+        else:
+            close_files(files)
+
+    def ask(self, question: Callable[[int], Who | Call]) -> list[asyncio.Future[Answer | None]]:
+        futures = []
+        for link in self._links.values():
+            self._ids += 1
+            message = question(self._ids)
+            future = link.asked[message.id] = self._loop.create_future()
+            link.channel.send(encode(message))
+            futures.append(future)
+        return futures
+
+    def _received(self, link: Link, data: bytes, files: list[int]) -> None:
+        try:
+            message = decode(data)
+        except msgspec.DecodeError:
+            log.exception("another worker sent what is no message")
+            return
+        if isinstance(message, Share):
+            link.share = message.count
+        elif isinstance(message, Moved):
+            for fd in files:
+                self._moved(fd, message)
+        elif isinstance(message, Present | Called):
+            future = link.asked.pop(message.id, None)
+            if future is not None and not future.done():
+                future.set_result(message)
+        else:
+            self._read(link.peer, message)

@@ -1,0 +1,142 @@
+"""What the workers of an instance say to each other: one Struct a kind, as MessagePack.
+
+Rooms, and who is left out, travel as names and are looked up by the worker that reads them: it
+alone knows who is in them there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+
+class Chosen(msgspec.Struct, array_like=True, frozen=True):
+    """Some sockets of a namespace: those in any of `rooms` (none: all) and in none of
+    `excluded`.
+    """
+
+    namespace: str
+    rooms: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+
+
+class Packet(msgspec.Struct, array_like=True, frozen=True):
+    """A packet as it was encoded where it was emitted; see EncodedPacket."""
+
+    text: bytes
+    attachments: list[bytes]
+    volatile: bool = False
+    compress: bool = True
+    cursor: str = ""
+
+
+class Message(msgspec.Struct, array_like=True, frozen=True, tag=True):
+    """Base of all kinds."""
+
+
+class Emit(Message, frozen=True, tag=1):
+    """Send a packet."""
+
+    to: Chosen
+    packet: Packet
+
+
+class Join(Message, frozen=True, tag=2):
+    """Put them into rooms."""
+
+    who: Chosen
+    rooms: tuple[str, ...]
+
+
+class Leave(Message, frozen=True, tag=3):
+    """Take them out of rooms."""
+
+    who: Chosen
+    rooms: tuple[str, ...]
+
+
+class Disconnect(Message, frozen=True, tag=4):
+    """End them; with `close` their whole connections."""
+
+    who: Chosen
+    close: bool
+
+
+class Who(Message, frozen=True, tag=5):
+    """Which sockets do you have? Answered by Present with the same `id`."""
+
+    id: int
+    who: Chosen
+
+
+class SocketState(msgspec.Struct, array_like=True, frozen=True):
+    """What a worker tells of a socket. `head`: of the request that opened its connection."""
+
+    id: str
+    user: str
+    rooms: list[str]
+    data: dict[str, Any]
+    transport: str
+    head: bytes
+    address: str
+    secure: bool
+    opened: float
+    auth: dict[str, Any]
+
+
+class Present(Message, frozen=True, tag=6):
+    """The answer to Who."""
+
+    id: int
+    sockets: list[SocketState]
+
+
+class Call(Message, frozen=True, tag=7):
+    """Send a packet and gather the acks, for at most `timeout` seconds. Answered by Called."""
+
+    id: int
+    to: Chosen
+    packet: Packet
+    event: str
+    timeout: float
+
+
+class Called(Message, frozen=True, tag=8):
+    """The answer to Call: what acks carried, and how many did not come."""
+
+    id: int
+    answers: list[list[Any]]
+    missing: int
+
+
+class Moved(Message, frozen=True, tag=9):
+    """Comes with a client's open connection: serve it, beginning with `data`, which it has sent."""
+
+    address: str
+    over_tls: bool
+    data: bytes
+
+
+class Share(Message, frozen=True, tag=10):
+    """How many connections the worker has that says so."""
+
+    count: int
+
+
+AnyMessage = Share | Emit | Join | Leave | Disconnect | Who | Present | Call | Called | Moved
+Answer = Present | Called
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(AnyMessage)
+
+
+def encode(message: Message) -> bytes:
+    """Raises TypeError for what MessagePack cannot hold."""
+    return _encoder.encode(message)
+
+
+def decode(data: bytes) -> AnyMessage:
+    """Raises msgspec.DecodeError."""
+    message: AnyMessage = _decoder.decode(data)
+    return message

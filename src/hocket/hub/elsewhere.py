@@ -1,0 +1,313 @@
+"""Elsewhere: the sockets of other workers, as a hub sees them, and what other workers want of its
+own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from hocket.broker.base import Broker
+from hocket.broker.messages import (
+    Answer,
+    AnyMessage,
+    Call,
+    Called,
+    Chosen,
+    Disconnect,
+    Emit,
+    Join,
+    Leave,
+    Message,
+    Packet,
+    Present,
+    SocketState,
+    Who,
+)
+from hocket.errors import CallTimeout, Disconnected
+from hocket.hub.calls import Call as Acks
+from hocket.hub.calls import ack_value
+from hocket.hub.handshake import Handshake
+from hocket.hub.target import How, Target
+from hocket.protocol.engineio import EncodedPacket
+
+if TYPE_CHECKING:
+    from hocket.hub.hub import Hub
+    from hocket.hub.namespace import Namespace
+    from hocket.hub.socket import Socket
+
+log = logging.getLogger("hocket")
+
+HERE: Final = How(local=True)
+PATIENCE: Final = 10.0  # seconds in which another worker must answer; it needs milliseconds
+
+
+class RemoteSocket:
+    """A client of another worker, as it was when `sockets()` asked: what is read is from then, what
+    is done is done there, now. Attributes and methods as Socket's.
+    """
+
+    __slots__ = ("_namespace", "_state")
+
+    def __init__(self, nsp: Namespace, state: SocketState) -> None:
+        self._namespace = nsp
+        self._state = state
+
+    @property
+    def id(self) -> str:
+        return self._state.id
+
+    @property
+    def user(self) -> str:
+        return self._state.user
+
+    @property
+    def namespace(self) -> str:
+        return self._namespace.name
+
+    @property
+    def transport(self) -> str:
+        return self._state.transport
+
+    @property
+    def connected(self) -> bool:
+        """It was (bool)."""
+        return True
+
+    @property
+    def recovered(self) -> bool:
+        return False
+
+    @property
+    def rooms(self) -> set[str]:
+        return {self.id, *self._state.rooms}
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """A copy: changing it changes nothing there."""
+        return self._state.data
+
+    @property
+    def handshake(self) -> Handshake:
+        state = self._state
+        return Handshake(state.head, state.address, state.opened, state.secure, state.auth)
+
+    def emit(self, event: str, *args: Any) -> None:
+        """As Socket.emit."""
+        self._itself.emit(event, *args)
+
+    async def call(self, event: str, *args: Any, timeout: float = 60.0) -> Any:
+        """As Socket.call."""
+        answers = await self._itself.call(event, *args, timeout=timeout)
+        if not answers:
+            raise Disconnected(f"the client left before it answered {event!r}")
+        return answers[0]
+
+    def join(self, *rooms: str) -> None:
+        """As Socket.join."""
+        self._itself.join(*rooms)
+
+    def leave(self, *rooms: str) -> None:
+        """As Socket.leave."""
+        self._itself.leave(*rooms)
+
+    def disconnect(self, close: bool = False) -> None:
+        """As Socket.disconnect."""
+        self._itself.disconnect(close)
+
+    def to(self, *rooms: str) -> Target:
+        """As Socket.to."""
+        return Target(self._namespace, rooms, (self.id,))
+
+    @property
+    def broadcast(self) -> Target:
+        """As Socket.broadcast."""
+        return Target(self._namespace, (), (self.id,))
+
+    @property
+    def volatile(self) -> Target:
+        """As Socket.volatile."""
+        return self._itself.volatile
+
+    def compress(self, on: bool) -> Target:
+        """As Socket.compress."""
+        return self._itself.compress(on)
+
+    def cursor(self, value: str) -> Target:
+        """As Socket.cursor."""
+        return self._itself.cursor(value)
+
+    @property
+    def _itself(self) -> Target:
+        return Target(self._namespace, (self.id,))
+
+    def __repr__(self) -> str:
+        return f"<RemoteSocket {self.id} in {self.namespace}>"
+
+
+class Elsewhere:
+    """The other workers.
+
+    Args:
+        hub: whose own sockets they may want something of.
+        broker: the way to them.
+    """
+
+    def __init__(self, hub: Hub, broker: Broker) -> None:
+        self._hub = hub
+        self._broker = broker
+        self._acts: dict[type, Callable[[int, Any], None]] = {
+            Emit: self._emitted,
+            Join: lambda peer, asked: self._each(asked.who, lambda it: it.join(*asked.rooms)),
+            Leave: lambda peer, asked: self._each(asked.who, lambda it: it.leave(*asked.rooms)),
+            Disconnect: lambda peer, asked: self._each(
+                asked.who, lambda it: it.disconnect(asked.close)
+            ),
+            Who: self._tell,
+            Call: self._called,
+        }
+        broker.attend(self._read)
+
+    @property
+    def full(self) -> bool:
+        return self._broker.full
+
+    # What we want of them
+
+    def emit(self, to: Chosen, packet: EncodedPacket) -> None:
+        self._broker.publish(Emit(to, _parcel(packet)))
+
+    def tell(self, message: Message) -> None:
+        self._broker.publish(message)
+
+    async def sockets(
+        self, nsp: Namespace, who: Chosen, here: Sequence[Socket]
+    ) -> list[RemoteSocket]:
+        """Their sockets. Raises CallTimeout, with `here` and what came."""
+        asked = self._broker.ask(lambda id: Who(id, who))
+        answers, missing = await _answers(asked, PATIENCE)
+        found = [
+            RemoteSocket(nsp, state)
+            for answer in answers
+            if isinstance(answer, Present)
+            for state in answer.sockets
+        ]
+        if missing:
+            raise CallTimeout(f"{missing} workers did not answer in {PATIENCE} s", [*here, *found])
+        return found
+
+    def call(
+        self, to: Chosen, packet: EncodedPacket, event: str, timeout: float
+    ) -> asyncio.Future[tuple[list[Any], int]]:
+        """Send an event that wants acks; what they carried, and how many did not come."""
+        asked = self._broker.ask(lambda id: Call(id, to, _parcel(packet), event, timeout))
+        return asyncio.ensure_future(self._acks(asked, timeout))
+
+    async def _acks(
+        self, asked: list[asyncio.Future[Answer | None]], timeout: float
+    ) -> tuple[list[Any], int]:
+        answers, missing = await _answers(asked, timeout + PATIENCE)
+        called = [answer for answer in answers if isinstance(answer, Called)]
+        acks = [ack_value(ack) for answer in called for ack in answer.answers]
+        return acks, missing + sum(answer.missing for answer in called)
+
+    # What they want of us
+
+    def _read(self, peer: int, message: AnyMessage) -> None:
+        try:
+            self._acts[type(message)](peer, message)
+        except Exception:
+            log.exception("internal error over what another worker asked for")
+
+    def _ours(self, chosen: Chosen) -> Target | None:
+        nsp = self._hub.addressed(chosen.namespace)
+        return Target(nsp, chosen.rooms, chosen.excluded, HERE) if nsp is not None else None
+
+    def _emitted(self, peer: int, message: Emit) -> None:
+        if (target := self._ours(message.to)) is not None:
+            target.deliver(_unpack(message.packet))
+
+    def _each(self, who: Chosen, act: Callable[[Socket], None]) -> None:
+        if (target := self._ours(who)) is not None:
+            for socket in target.select():
+                act(socket)
+
+    def _tell(self, peer: int, asked: Who) -> None:
+        target = self._ours(asked.who)
+        sockets = target.select() if target is not None else []
+        self._broker.send(peer, Present(asked.id, [_state(socket) for socket in sockets]))
+
+    def _called(self, peer: int, asked: Call) -> None:
+        if (target := self._ours(asked.to)) is None:
+            self._broker.send(peer, Called(asked.id, [], 0))
+            return
+        call = target.begin_call(_unpack(asked.packet), asked.event)
+        self._hub.engine.loop.spawn(self._gather(peer, asked, call))
+
+    async def _gather(self, peer: int, asked: Call, call: Acks) -> None:
+        missing = await call.gather(asked.timeout)
+        self._broker.send(peer, Called(asked.id, call.acks, missing))
+
+
+async def _answers(
+    asked: list[asyncio.Future[Answer | None]], timeout: float
+) -> tuple[list[Answer | None], int]:
+    """What was answered in time, and how many did not answer."""
+    if not asked:
+        return [], 0
+    done, waiting = await asyncio.wait(asked, timeout=timeout)
+    return [future.result() for future in done], len(waiting)
+
+
+def _parcel(packet: EncodedPacket) -> Packet:
+    return Packet(
+        packet.text, list(packet.attachments), packet.volatile, packet.compress, packet.cursor
+    )
+
+
+def _unpack(packet: Packet) -> EncodedPacket:
+    return EncodedPacket(
+        packet.text, packet.attachments, packet.volatile, packet.cursor, packet.compress
+    )
+
+
+def _state(socket: Socket) -> SocketState:
+    connection = socket.connection
+    return SocketState(
+        socket.id,
+        socket.user,
+        socket.room_names(),
+        _portable(socket.data),
+        socket.transport,
+        connection.head,
+        connection.address,
+        connection.secure,
+        connection.opened,
+        _portable(socket.handshake.auth),
+    )
+
+
+def _portable(data: dict[str, Any]) -> dict[str, Any]:
+    """What of `socket.data` can travel: what msgspec encodes. The rest stays, and the log
+    says so.
+    """
+    if not data:
+        return data
+    try:
+        msgspec.msgpack.encode(data)
+        return data
+    except (TypeError, ValueError, RecursionError):
+        return {key: value for key, value in data.items() if _can_travel(key, value)}
+
+
+def _can_travel(key: str, value: Any) -> bool:
+    try:
+        msgspec.msgpack.encode(value)
+        return True
+    except (TypeError, ValueError, RecursionError) as error:
+        log.warning("socket.data[%r] is not told to other workers: %s", key, error)
+        return False

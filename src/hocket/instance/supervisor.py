@@ -1,0 +1,239 @@
+"""The Supervisor: owns the listening socket, starts the workers and joins them to each other,
+replaces those that die, stops them all.
+
+It never imports the application: a worker is the command that the user gave, run again, which finds
+in its environment that it is one (`control.place`). So nothing of an application can break the
+supervisor, and what a new worker runs is always the code that is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket as sockets
+import subprocess
+import sys
+import time
+from typing import Final
+
+import msgspec
+
+from hocket.broker.channel import Channel, close_files
+from hocket.instance.control import Message, Open, Peer, Place, Ready, Stop, decode, encode
+from hocket.instance.limits import open_files
+from hocket.instance.listener import url_of
+from hocket.instance.logs import set_up_logs
+from hocket.settings import Settings
+
+log = logging.getLogger("hocket")
+
+STEADY: Final = 10.0  # seconds after which a worker's death is not a failure to start
+SLOWEST: Final = 10.0  # seconds between two tries to replace a worker
+STOPPING: Final = 20.0  # seconds that workers may take to stop
+
+
+class Plan(msgspec.Struct):
+    """What a supervisor is told: the listening socket's fd, how many workers, how to start one."""
+
+    listener: int
+    workers: int
+    command: list[str]
+    about: str
+    log_format: str
+    log_level: str
+
+
+def supervise(listener: sockets.socket, settings: Settings, workers: int) -> None:
+    """This process becomes the supervisor, with the pid that it has. Does not return."""
+    listener.set_inheritable(True)
+    plan = Plan(
+        listener.fileno(),
+        workers,
+        [sys.executable, *sys.orig_argv[1:]],
+        describe(settings, workers),
+        settings.log_format,
+        settings.log_level,
+    )
+    sys.stdout.flush()
+    sys.stderr.flush()
+    program = [sys.executable, "-m", __name__, msgspec.json.encode(plan).decode()]
+    os.execv(sys.executable, program)  # noqa: S606 - no shell, and our own program
+
+
+def describe(settings: Settings, workers: int) -> str:
+    """How many workers, and why so many."""
+    if workers == settings.workers:
+        return f"{workers} workers"
+    return (
+        f"{workers} workers: max_connections={settings.max_connections} takes so many where a "
+        f"process may open {open_files()} files"
+    )
+
+
+class Hand:
+    """One worker, from its start until its process has ended."""
+
+    def __init__(self, number: int, process: subprocess.Popen[bytes]) -> None:
+        self.number = number
+        self.process = process
+        self.channel: Channel
+        self.began = time.monotonic()
+        self.ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def tell(self, message: Message, *files: int) -> None:
+        self.channel.send(encode(message), files)
+
+    @property
+    def is_ready(self) -> bool:
+        return self.ready.done() and self.ready.result()
+
+
+class Supervisor:
+    """Runs a plan."""
+
+    def __init__(self, plan: Plan, listener: sockets.socket) -> None:
+        self._plan = plan
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        self._hands: dict[int, Hand] = {}
+        self._delays: dict[int, float] = {}
+        self._serving = False
+        self._stopping = asyncio.Event()
+        self._ended = asyncio.Event()
+
+    async def run(self) -> int:
+        """Until SIGINT or SIGTERM; the exit status."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.add_signal_handler(number, self._stop)
+        self._loop.add_signal_handler(signal.SIGCHLD, self._look)
+        # One first: what is wrong with an application is said once, not by every worker.
+        first = self._start(0)
+        others = []
+        if await first.ready:
+            others = [self._start(number) for number in range(1, self._plan.workers)]
+            for hand in others:
+                await hand.ready
+        if all(hand.is_ready for hand in (first, *others)):
+            self._serve()
+            await self._stopping.wait()
+        failed = next((hand for hand in (first, *others) if not hand.is_ready), None)
+        await self._end()
+        return 0 if failed is None or self._stopping.is_set() else failed.process.returncode or 1
+
+    def _serve(self) -> None:
+        self._serving = True
+        for hand in self._hands.values():
+            hand.tell(Open())
+        print(f"Hocket serves {url_of(self._listener)}", flush=True)
+        log.info(self._plan.about)
+
+    # Workers come
+
+    def _start(self, number: int) -> Hand:
+        ours, theirs = sockets.socketpair()
+        place = Place(number, theirs.fileno(), self._listener.fileno())
+        with theirs:
+            process = subprocess.Popen(  # noqa: S603 - the command that the user gave us
+                self._plan.command,
+                pass_fds=(place.control, place.listener),
+                env=place.environment(),
+            )
+        hand = self._hands[number] = Hand(number, process)
+        hand.channel = Channel(
+            self._loop, ours, lambda data, files: self._told(hand, data, files), lambda: None
+        )
+        return hand
+
+    def _told(self, hand: Hand, data: bytes, files: list[int]) -> None:
+        close_files(files)
+        if isinstance(decode(data), Ready) and not hand.ready.done():
+            hand.ready.set_result(True)
+            for other in self._hands.values():
+                if other is not hand and other.is_ready:
+                    _introduce(hand, other)
+            if self._serving:
+                hand.tell(Open())
+                log.info("worker %d is there again", hand.number)
+
+    # And go
+
+    def _look(self) -> None:
+        """Some child has ended."""
+        for hand in tuple(self._hands.values()):
+            if hand.process.poll() is not None:
+                del self._hands[hand.number]
+                hand.channel.close()
+                if not hand.ready.done():
+                    hand.ready.set_result(False)
+                if self._serving and not self._stopping.is_set():
+                    self._replace(hand)
+        if not self._hands:
+            self._ended.set()
+
+    def _replace(self, hand: Hand) -> None:
+        steady = time.monotonic() - hand.began >= STEADY
+        delay = self._delays.get(hand.number, 0.0)
+        self._delays[hand.number] = 0.1 if steady else min(SLOWEST, max(0.1, delay * 2))
+        delay = 0.0 if steady else delay
+        log.error(
+            "worker %d ended (%s), its clients with it; another starts in %.1f s",
+            hand.number,
+            _how(hand.process.returncode),
+            delay,
+            extra={"worker": hand.number, "pid": hand.process.pid},
+        )
+        self._loop.call_later(delay, self._start_again, hand.number)
+
+    def _start_again(self, number: int) -> None:
+        if not self._stopping.is_set():
+            self._start(number)
+
+    def _stop(self) -> None:
+        """The first signal lets handlers end; a second one ends everything at once."""
+        if self._stopping.is_set():
+            self._kill()
+            return
+        self._stopping.set()
+        for hand in self._hands.values():
+            if not hand.ready.done():
+                hand.process.kill()
+
+    def _kill(self) -> None:
+        for hand in self._hands.values():
+            hand.process.kill()
+
+    async def _end(self) -> None:
+        for hand in self._hands.values():
+            hand.tell(Stop())
+        if self._hands:
+            timer = self._loop.call_later(STOPPING, self._kill)
+            await self._ended.wait()
+            timer.cancel()
+
+
+def _introduce(one: Hand, other: Hand) -> None:
+    """A link between two workers."""
+    ends = sockets.socketpair()
+    one.tell(Peer(other.number), ends[0].detach())
+    other.tell(Peer(one.number), ends[1].detach())
+
+
+def _how(status: int) -> str:
+    return f"signal {-status}" if status < 0 else f"status {status}"
+
+
+async def _run(plan: Plan) -> int:
+    listener = sockets.socket(fileno=plan.listener)
+    return await Supervisor(plan, listener).run()
+
+
+def main() -> None:
+    plan = msgspec.json.decode(sys.argv[1], type=Plan)
+    set_up_logs(Settings(log_format=plan.log_format, log_level=plan.log_level))
+    raise SystemExit(asyncio.run(_run(plan)))
+
+
+if __name__ == "__main__":
+    main()

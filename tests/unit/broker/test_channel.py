@@ -1,0 +1,193 @@
+"""Channels, over real Unix sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import resource
+import socket as sockets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any
+
+import pytest
+
+from hocket.broker.channel import LONGEST, Channel
+from tests.support import asynchronous, eventually
+
+
+class End:
+    """One end of a channel, and what came."""
+
+    def __init__(self, socket: sockets.socket, **how: Any) -> None:
+        self.heard: list[bytes] = []
+        self.files: list[list[int]] = []
+        self.ends = 0
+        self.full: list[bool] = []
+        self.channel = Channel(
+            asyncio.get_running_loop(),
+            socket,
+            self._keep,
+            self._end,
+            on_full=self.full.append,
+            **how,
+        )
+
+    def _keep(self, data: bytes, files: list[int]) -> None:
+        self.heard.append(data)
+        self.files.append(files)
+
+    def _end(self) -> None:
+        self.ends += 1
+
+
+@contextmanager
+def pair(**how: Any) -> Iterator[tuple[End, End]]:
+    one, other = [End(socket, **how) for socket in sockets.socketpair()]
+    try:
+        yield one, other
+    finally:
+        one.channel.close()
+        other.channel.close()
+
+
+def a_file(text: bytes) -> int:
+    """An open file to read `text` from."""
+    reading, writing = os.pipe()
+    os.write(writing, text)
+    os.close(writing)
+    return reading
+
+
+def contents(fd: int) -> bytes:
+    with os.fdopen(fd, "rb") as file:
+        return file.read()
+
+
+def is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+@asynchronous
+async def test_messages_of_all_sizes_arrive_whole_and_in_order() -> None:
+    with pair() as (one, other):
+        chance = random.Random(5)
+        sizes = [
+            0,
+            1,
+            5,
+            131_072,
+            262_144,
+            1_000_003,
+            *(chance.randrange(400_000) for _ in range(50)),
+        ]
+        sent = [chance.randbytes(size) for size in sizes]
+        for message in sent:
+            one.channel.send(message)
+        other.channel.send(b"the other way")
+        await eventually(lambda: len(other.heard) == len(sent))
+        assert other.heard == sent
+        assert one.heard == [b"the other way"]
+        assert one.channel.pending == 0
+
+
+@asynchronous
+async def test_files_arrive_with_their_message() -> None:
+    with pair() as (one, other):
+        sent = []
+        for number in range(60):
+            files = [a_file(b"%d-%d" % (number, each)) for each in range(number % 4)]
+            one.channel.send(b"%d" % number + b"x" * (number * 3_000), files)
+            sent.append(files)
+        await eventually(lambda: len(other.heard) == 60)
+        for number, files in enumerate(other.files):
+            expected = [b"%d-%d" % (number, each) for each in range(number % 4)]
+            assert [contents(fd) for fd in files] == expected
+        arrived = set(chain.from_iterable(other.files))
+        assert not any(is_open(fd) for fd in set(chain.from_iterable(sent)) - arrived)
+
+
+@asynchronous
+async def test_files_that_there_is_no_room_for_do_not_shift_those_of_others() -> None:
+    with pair() as (one, other):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        files = [a_file(b"first"), a_file(b"second"), a_file(b"third")]
+        filler = []
+        highest = max(files) + 1
+        try:
+            one.channel.send(b"first", files[:1])
+            one.channel.flush()
+            resource.setrlimit(resource.RLIMIT_NOFILE, (highest, hard))
+            while True:
+                filler.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            pass
+        try:
+            await eventually(lambda: len(other.heard) == 1)
+        finally:
+            for fd in filler:
+                os.close(fd)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        one.channel.send(b"second", files[1:2])
+        one.channel.send(b"third", files[2:])
+        await eventually(lambda: len(other.heard) == 3)
+        assert other.files[0] == []
+        assert [contents(fd) for fd in other.files[1] + other.files[2]] == [b"second", b"third"]
+
+
+@asynchronous
+async def test_the_other_side_going_is_told_once_and_what_waits_is_closed() -> None:
+    with pair() as (one, other):
+        file = a_file(b"")
+        one.channel.send(b"x" * 10_000_000)
+        one.channel.send(b"", [file])
+        other.channel.close()
+        await eventually(lambda: one.ends == 1)
+        assert not is_open(file)
+        late = a_file(b"")
+        one.channel.send(b"late", [late])
+        assert not is_open(late)
+        await asyncio.sleep(0.01)
+        assert (one.ends, other.ends) == (1, 0)
+
+
+@asynchronous
+async def test_who_sends_too_much_is_told_when_to_stop_and_when_to_go_on() -> None:
+    with pair(limit=1_000_000) as (one, other):
+        other.channel.hold()
+        sent = 0
+        while not one.full:
+            one.channel.send(b"x" * 100_000)
+            sent += 1
+            await asyncio.sleep(0)
+        assert one.channel.full
+        other.channel.release()
+        await eventually(lambda: len(other.heard) == sent)
+        assert one.full == [True, False]
+        assert not one.channel.full
+
+
+@asynchronous
+async def test_a_full_channel_that_ends_holds_nobody_up() -> None:
+    with pair(limit=1_000) as (one, other):
+        other.channel.hold()
+        one.channel.send(b"x" * 10_000_000)
+        other.channel.close()
+        await eventually(lambda: one.ends == 1)
+        assert one.full == [True, False]
+
+
+@pytest.mark.parametrize("bad", [(LONGEST + 1).to_bytes(4, "little") + b"\0"])
+@asynchronous
+async def test_what_is_no_message_ends_it(bad: bytes) -> None:
+    ours, theirs = sockets.socketpair()
+    end = End(ours)
+    theirs.send(bad)
+    await eventually(lambda: end.ends == 1)
+    theirs.close()
