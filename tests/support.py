@@ -24,8 +24,9 @@ from typing import Any, Final, ParamSpec, Self
 import uvloop
 
 from hocket import App
+from hocket.instance.handover import Giver, Heir
 from hocket.instance.worker import Worker
-from hocket.settings import Settings
+from hocket.settings import Settings, load
 from hocket.testing import serve
 
 P = ParamSpec("P")
@@ -166,6 +167,36 @@ def link(one: Worker, other: Worker) -> None:
     ends = sockets.socketpair()
     one.broker.link(other.number, ends[0])
     other.broker.link(one.number, ends[1])
+
+
+@asynccontextmanager
+async def succeeding(
+    site: Site, app: App, limit: float = 30.0, **settings: Any
+) -> AsyncIterator[tuple[Worker, asyncio.Task[None]]]:
+    """A new worker with `app` takes the place of a site's, as at a reload; it, and the task that
+    ends when the old one has nothing left to do.
+    """
+    old, listener = site.worker, site.worker.entrance.listener
+    assert listener is not None
+    listener = listener.dup()
+    new = _Member(
+        old.number, app, load({**app.given, "port": 0, **settings}, environ={}, file=None)
+    )
+    await new.prepare()
+    ends = sockets.socketpair()
+    took = asyncio.Event()
+    Heir(new, ends[0], took.set)
+    giver = Giver(old, ends[1])
+    giving = asyncio.create_task(giver.give(limit))
+    try:
+        await asyncio.wait_for(took.wait(), WAIT)
+        new.open(listener)
+        site.worker = new
+        yield new, giving
+        await giving
+        await giver.part()
+    finally:
+        await new.stop()
 
 
 # A client

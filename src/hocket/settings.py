@@ -148,6 +148,12 @@ class Settings:
     keep_alive: float = setting(
         75.0, _seconds, "time that an HTTP connection may rest between requests", "seconds"
     )
+    reload_timeout: float = setting(
+        60.0,
+        _seconds,
+        "time in which handlers and requests that run at a reload must have ended",
+        "seconds",
+    )
     metrics: str = setting(
         "local",
         _choice("local", "all", "off"),

@@ -103,10 +103,14 @@ class Program:
         self._readers[1].join(WITHIN)
         return list(self._err)
 
-    def said(self, text: str) -> None:
-        """Wait until a line on standard error has `text` in it."""
+    def errors_so_far(self) -> list[str]:
+        """Its lines on standard error."""
+        return list(self._err)
+
+    def said(self, text: str, times: int = 1) -> None:
+        """Wait until a line on standard error, or so many of them, has `text` in it."""
         deadline = time.monotonic() + WITHIN
-        while not any(text in line for line in self._err):
+        while sum(text in line for line in self._err) < times:
             assert time.monotonic() < deadline, f"{text!r} is not in {self._err}"
             time.sleep(0.01)
 

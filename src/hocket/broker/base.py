@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from hocket.broker.messages import Answer, AnyMessage, Call, Message, Who
+
+OLD: Final = -1  # instead of a worker's number: the process that has given its place to this one
 
 
 class Broker(Protocol):

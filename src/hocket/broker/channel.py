@@ -189,6 +189,28 @@ class Channel:
             self._received(data[start:at], self._files.popleft() if files else [])
         self._buffer = data[at:]
 
+    # Moving
+
+    def detach(self) -> tuple[int, bytes, bytes]:
+        """Leave the socket, open, to the caller: its fd, what was read of an unfinished message,
+        and what waits to be sent. Messages with files that wait are dropped.
+        """
+        received, unsent = (
+            self._buffer,
+            b"".join([data for data, files in self._queue if not files]),
+        )
+        fd = os.dup(self._socket.fileno())
+        self.close()
+        return fd, received, unsent
+
+    def go_on(self, received: bytes, unsent: bytes) -> None:
+        """From where another process was."""
+        self._buffer = received
+        if unsent:
+            self._queue.appendleft((unsent, ()))
+            self.pending += len(unsent)
+            self._loop.call_soon(self._flush)
+
     # Ending
 
     def close(self) -> None:

@@ -6,10 +6,12 @@ import asyncio
 import logging
 import socket as sockets
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
 
+from hocket.broker.base import OLD
 from hocket.broker.channel import Channel, close_files
 from hocket.broker.messages import (
     Answer,
@@ -24,6 +26,7 @@ from hocket.broker.messages import (
     decode,
     encode,
 )
+from hocket.broker.succession import Answered, LinkTo
 
 log = logging.getLogger("hocket")
 
@@ -66,6 +69,8 @@ class LocalBroker:
         self._limit = limit
         self._read: Callable[[int, AnyMessage], None]
         self._links: dict[int, Link] = {}
+        self._given: dict[int, Link] = {}
+        self.old: Channel | None = None  # to the process that has given its place to this one
         self._full: set[int] = set()
         self._ids = 0
         self._told = 0
@@ -78,6 +83,9 @@ class LocalBroker:
 
     def link(self, peer: int, socket: sockets.socket) -> None:
         """A way to the worker of this number; an older one to the same number has ended."""
+        self._link(peer, socket).channel.send(encode(Share(self._told)))
+
+    def _link(self, peer: int, socket: sockets.socket) -> Link:
         if (old := self._links.get(peer)) is not None:
             old.channel.close()
             self._gone(old)
@@ -90,9 +98,9 @@ class LocalBroker:
             self._limit,
             lambda full: self._on_full(peer, full),
         )
-        link.channel.send(encode(Share(self._told)))
         if self._held:
             link.channel.hold()
+        return link
 
     def has(self, peer: int) -> bool:
         return peer in self._links
@@ -124,6 +132,49 @@ class LocalBroker:
             link.channel.flush()
             link.channel.close()
             self._gone(link)
+
+    # From process to process
+
+    def give_links(self) -> list[tuple[LinkTo, int]]:
+        """All links, for the process that takes this one's place, with their sockets. Their
+        questions are answered with `answer`.
+        """
+        given = []
+        for link in self._links.values():
+            link.channel.flush()
+            fd, received, unsent = link.channel.detach()
+            given.append((LinkTo(link.peer, received, unsent, list(link.asked), link.share), fd))
+        self._given, self._links = self._links, {}
+        return given
+
+    def take_link(self, given: LinkTo, fd: int) -> None:
+        """A link of the process before this one, which wants the answers to its questions."""
+        link = self._link(given.peer, sockets.socket(fileno=fd))
+        link.share = given.share
+        for id in given.asked:
+            future = link.asked[id] = self._loop.create_future()
+            future.add_done_callback(partial(self._pass_back, given.peer, id))
+        link.channel.go_on(given.received, given.unsent)
+
+    def _pass_back(self, peer: int, id: int, future: asyncio.Future[Answer | None]) -> None:
+        if self.old is not None and not future.cancelled():
+            self.old.send(encode(Answered(peer, id, future.result())))
+
+    def answered(self, message: Answered) -> None:
+        """The process after this one has heard what this one had asked."""
+        link = self._given.get(message.peer)
+        future = link.asked.pop(message.id, None) if link is not None else None
+        if future is not None and not future.done():
+            future.set_result(message.answer)
+
+    @property
+    def questions(self) -> int:
+        """How many were asked: the ids of the next begin there."""
+        return self._ids
+
+    @questions.setter
+    def questions(self, count: int) -> None:
+        self._ids = max(self._ids, count)
 
     # How many connections they have
 
@@ -162,8 +213,15 @@ class LocalBroker:
 
     def send(self, peer: int, message: Message, files: Sequence[int] = ()) -> None:
         """`files` are the link's from now on; of a worker that has gone they are closed."""
-        if (link := self._links.get(peer)) is not None:
-            link.channel.send(encode(message), files)
+        self.pass_on(peer, encode(message), files)
+
+    def pass_on(self, peer: int, data: bytes, files: Sequence[int] = ()) -> None:
+        """As `send`, of an encoded message."""
+        channel = self.old
+        if peer != OLD:
+            channel = link.channel if (link := self._links.get(peer)) is not None else None
+        if channel is not None:
+            channel.send(data, files)
         else:
             close_files(files)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from hocket.broker.base import Broker
+from hocket.broker.base import OLD, Broker
 from hocket.broker.messages import (
     Answer,
     AnyMessage,
@@ -28,9 +28,7 @@ from hocket.broker.messages import (
     SocketState,
     Who,
 )
-from hocket.errors import CallTimeout, Disconnected
-from hocket.hub.calls import Call as Acks
-from hocket.hub.calls import ack_value
+from hocket.errors import CallTimeout
 from hocket.hub.handshake import Handshake
 from hocket.hub.target import How, Target
 from hocket.protocol.engineio import EncodedPacket
@@ -43,6 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("hocket")
 
 HERE: Final = How(local=True)
+EVERYWHERE: Final = How()
 PATIENCE: Final = 10.0  # seconds in which another worker must answer; it needs milliseconds
 
 
@@ -51,19 +50,19 @@ class RemoteSocket:
     is done is done there, now. Attributes and methods as Socket's.
     """
 
-    __slots__ = ("_namespace", "_state")
+    __slots__ = ("_namespace", "state")
 
     def __init__(self, nsp: Namespace, state: SocketState) -> None:
         self._namespace = nsp
-        self._state = state
+        self.state = state
 
     @property
     def id(self) -> str:
-        return self._state.id
+        return self.state.id
 
     @property
     def user(self) -> str:
-        return self._state.user
+        return self.state.user
 
     @property
     def namespace(self) -> str:
@@ -71,7 +70,7 @@ class RemoteSocket:
 
     @property
     def transport(self) -> str:
-        return self._state.transport
+        return self.state.transport
 
     @property
     def connected(self) -> bool:
@@ -84,16 +83,16 @@ class RemoteSocket:
 
     @property
     def rooms(self) -> set[str]:
-        return {self.id, *self._state.rooms}
+        return {self.id, *self.state.rooms}
 
     @property
     def data(self) -> dict[str, Any]:
         """A copy: changing it changes nothing there."""
-        return self._state.data
+        return self.state.data
 
     @property
     def handshake(self) -> Handshake:
-        state = self._state
+        state = self.state
         return Handshake(state.head, state.address, state.opened, state.secure, state.auth)
 
     def emit(self, event: str, *args: Any) -> None:
@@ -102,10 +101,7 @@ class RemoteSocket:
 
     async def call(self, event: str, *args: Any, timeout: float = 60.0) -> Any:
         """As Socket.call."""
-        answers = await self._itself.call(event, *args, timeout=timeout)
-        if not answers:
-            raise Disconnected(f"the client left before it answered {event!r}")
-        return answers[0]
+        return await self._itself.one_answer(event, *args, timeout=timeout)
 
     def join(self, *rooms: str) -> None:
         """As Socket.join."""
@@ -162,15 +158,13 @@ class Elsewhere:
         self._broker = broker
         self._acts: dict[type, Callable[[int, Any], None]] = {
             Emit: self._emitted,
-            Join: lambda peer, asked: self._each(asked.who, lambda it: it.join(*asked.rooms)),
-            Leave: lambda peer, asked: self._each(asked.who, lambda it: it.leave(*asked.rooms)),
-            Disconnect: lambda peer, asked: self._each(
-                asked.who, lambda it: it.disconnect(asked.close)
-            ),
+            Join: self._joins,
+            Leave: self._leaves,
+            Disconnect: self._disconnects,
             Who: self._tell,
-            Call: self._called,
+            Call: self._calls,
         }
-        broker.attend(self._read)
+        broker.attend(self.read)
 
     @property
     def full(self) -> bool:
@@ -179,7 +173,7 @@ class Elsewhere:
     # What we want of them
 
     def emit(self, to: Chosen, packet: EncodedPacket) -> None:
-        self._broker.publish(Emit(to, _parcel(packet)))
+        self._broker.publish(Emit(to, pack(packet)))
 
     def tell(self, message: Message) -> None:
         self._broker.publish(message)
@@ -202,55 +196,75 @@ class Elsewhere:
 
     def call(
         self, to: Chosen, packet: EncodedPacket, event: str, timeout: float
-    ) -> asyncio.Future[tuple[list[Any], int]]:
+    ) -> asyncio.Future[tuple[list[list[Any]], int]]:
         """Send an event that wants acks; what they carried, and how many did not come."""
-        asked = self._broker.ask(lambda id: Call(id, to, _parcel(packet), event, timeout))
+        asked = self._broker.ask(lambda id: Call(id, to, pack(packet), event, timeout))
         return asyncio.ensure_future(self._acks(asked, timeout))
 
     async def _acks(
         self, asked: list[asyncio.Future[Answer | None]], timeout: float
-    ) -> tuple[list[Any], int]:
+    ) -> tuple[list[list[Any]], int]:
         answers, missing = await _answers(asked, timeout + PATIENCE)
         called = [answer for answer in answers if isinstance(answer, Called)]
-        acks = [ack_value(ack) for answer in called for ack in answer.answers]
+        acks = [ack for answer in called for ack in answer.answers]
         return acks, missing + sum(answer.missing for answer in called)
 
     # What they want of us
 
-    def _read(self, peer: int, message: AnyMessage) -> None:
+    def read(self, peer: int, message: AnyMessage) -> None:
+        """What another worker wants, of our own sockets; a process that gave its place to this one
+        (OLD) of everybody's, as our own handlers may.
+        """
         try:
             self._acts[type(message)](peer, message)
         except Exception:
             log.exception("internal error over what another worker asked for")
 
-    def _ours(self, chosen: Chosen) -> Target | None:
+    def _target(self, peer: int, chosen: Chosen) -> Target | None:
         nsp = self._hub.addressed(chosen.namespace)
-        return Target(nsp, chosen.rooms, chosen.excluded, HERE) if nsp is not None else None
+        how = HERE if peer != OLD else EVERYWHERE
+        return Target(nsp, chosen.rooms, chosen.excluded, how) if nsp is not None else None
 
     def _emitted(self, peer: int, message: Emit) -> None:
-        if (target := self._ours(message.to)) is not None:
-            target.deliver(_unpack(message.packet))
+        if (target := self._target(peer, message.to)) is not None:
+            target.send(unpack(message.packet))
 
-    def _each(self, who: Chosen, act: Callable[[Socket], None]) -> None:
-        if (target := self._ours(who)) is not None:
-            for socket in target.select():
-                act(socket)
+    def _joins(self, peer: int, message: Join) -> None:
+        if (target := self._target(peer, message.who)) is not None:
+            target.join(*message.rooms)
+
+    def _leaves(self, peer: int, message: Leave) -> None:
+        if (target := self._target(peer, message.who)) is not None:
+            target.leave(*message.rooms)
+
+    def _disconnects(self, peer: int, message: Disconnect) -> None:
+        if (target := self._target(peer, message.who)) is not None:
+            target.disconnect(message.close)
 
     def _tell(self, peer: int, asked: Who) -> None:
-        target = self._ours(asked.who)
-        sockets = target.select() if target is not None else []
-        self._broker.send(peer, Present(asked.id, [_state(socket) for socket in sockets]))
+        target = self._target(peer, asked.who)
+        if target is None or peer != OLD:
+            here = target.select() if target is not None else []
+            self._broker.send(peer, Present(asked.id, [_state(socket) for socket in here]))
+        else:
+            self._hub.engine.loop.spawn(self._tell_all(asked.id, target))
 
-    def _called(self, peer: int, asked: Call) -> None:
-        if (target := self._ours(asked.to)) is None:
+    async def _tell_all(self, id: int, target: Target) -> None:
+        try:
+            found = await target.sockets()
+        except CallTimeout as late:
+            found = late.answers
+        self._broker.send(OLD, Present(id, [_state(socket) for socket in found]))
+
+    def _calls(self, peer: int, asked: Call) -> None:
+        if (target := self._target(peer, asked.to)) is None:
             self._broker.send(peer, Called(asked.id, [], 0))
-            return
-        call = target.begin_call(_unpack(asked.packet), asked.event)
-        self._hub.engine.loop.spawn(self._gather(peer, asked, call))
+        else:
+            self._hub.engine.loop.spawn(self._gather(peer, asked, target))
 
-    async def _gather(self, peer: int, asked: Call, call: Acks) -> None:
-        missing = await call.gather(asked.timeout)
-        self._broker.send(peer, Called(asked.id, call.acks, missing))
+    async def _gather(self, peer: int, asked: Call, target: Target) -> None:
+        acks, missing = await target.gather(unpack(asked.packet), asked.event, asked.timeout)
+        self._broker.send(peer, Called(asked.id, acks, missing))
 
 
 async def _answers(
@@ -263,35 +277,37 @@ async def _answers(
     return [future.result() for future in done], len(waiting)
 
 
-def _parcel(packet: EncodedPacket) -> Packet:
+def pack(packet: EncodedPacket) -> Packet:
     return Packet(
         packet.text, list(packet.attachments), packet.volatile, packet.compress, packet.cursor
     )
 
 
-def _unpack(packet: Packet) -> EncodedPacket:
+def unpack(packet: Packet) -> EncodedPacket:
     return EncodedPacket(
         packet.text, packet.attachments, packet.volatile, packet.cursor, packet.compress
     )
 
 
-def _state(socket: Socket) -> SocketState:
+def _state(socket: Socket | RemoteSocket) -> SocketState:
+    if isinstance(socket, RemoteSocket):
+        return socket.state
     connection = socket.connection
     return SocketState(
         socket.id,
         socket.user,
         socket.room_names(),
-        _portable(socket.data),
+        portable(socket.data),
         socket.transport,
         connection.head,
         connection.address,
         connection.secure,
         connection.opened,
-        _portable(socket.handshake.auth),
+        portable(socket.handshake.auth),
     )
 
 
-def _portable(data: dict[str, Any]) -> dict[str, Any]:
+def portable(data: dict[str, Any]) -> dict[str, Any]:
     """What of `socket.data` can travel: what msgspec encodes. The rest stays, and the log
     says so.
     """

@@ -170,6 +170,19 @@ class Engine:
         connection.answered = True
         self.heartbeats.put(connection.sid, self._interval)
 
+    def ping_age(self, connection: Connection) -> float:
+        """Seconds since the wheel's last ping."""
+        return (self.heartbeats.now - connection.pinged) * self.heartbeats.tick
+
+    def resume(self, connection: Connection, ping_age: float) -> None:
+        """A session of a process before this one, whose last ping is so many seconds ago."""
+        self.connections[connection.sid] = connection
+        self.arrivals.put(connection.sid, self._connect)
+        if connection.wire != engineio.POLLING:
+            wheel = self.heartbeats
+            connection.pinged = wheel.now - int(ping_age / wheel.tick)
+            wheel.put(connection.sid, 1)
+
     def tick(self, now: float) -> None:
         """Once every `heartbeats.tick` seconds. When the loop was held for longer, nobody is judged
         this time: the pongs that came meanwhile are not read yet.

@@ -46,6 +46,9 @@ class Backlog:
             overflow, self._overflow = self._overflow, None
             overflow(connection)
 
+    def contents(self) -> bytes:
+        return b"".join(self._chunks)
+
     def write_out(self, write: Callable[[int, bytes], int], fd: int) -> bool:
         """Write what the kernel takes; True when nothing is left. Raises OSError if the peer is
         gone.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 CONNECTING: Final = 0
 CONNECTED: Final = 1
 ENDED: Final = 2
+MOVED: Final = 3  # another process serves it now; handlers that hold on to it act through that one
 
 
 class Socket:
@@ -76,7 +77,7 @@ class Socket:
     @property
     def connected(self) -> bool:
         """Whether the client is connected to the namespace (bool)."""
-        return self.state == CONNECTED
+        return self.state == CONNECTED or self.state == MOVED
 
     @property
     def data(self) -> dict[str, Any]:
@@ -125,7 +126,9 @@ class Socket:
 
     def deliver(self, packet: EncodedPacket) -> None:
         """A packet for this socket, from the loop's own thread."""
-        if self.state != ENDED:  # its client may be in other namespaces still
+        if self.state == MOVED:
+            self._itself.send(packet)
+        elif self.state != ENDED:  # its client may be in other namespaces still
             self.nsp.hub.engine.counts.events_out += 1
             self.nsp.hub.fanout.send(self.end, packet)
 
@@ -141,6 +144,8 @@ class Socket:
         """
         if self.state == CONNECTING:
             raise RuntimeError("a client cannot answer before its connect handler has returned")
+        if self.state == MOVED:
+            return await self._itself.one_answer(event, *args, timeout=timeout)
         id = self.nsp.next_ack_id()
         packet = event_packet(self.nsp.name, event, args, id)
         call = Call(id, event, [self])
@@ -149,19 +154,25 @@ class Socket:
 
     def join(self, *rooms: str) -> None:
         """Enter rooms (str). It gets what is sent to them from now on, and nothing from before."""
-        if self.state != ENDED:
+        if self.state == MOVED:
+            self._itself.join(*rooms)
+        elif self.state != ENDED:
             self.nsp.join(self, rooms)
 
     def leave(self, *rooms: str) -> None:
         """Leave rooms (str). It still gets what was sent to them before."""
-        if self.state != ENDED:
+        if self.state == MOVED:
+            self._itself.leave(*rooms)
+        elif self.state != ENDED:
             self.nsp.leave(self, rooms)
 
     def disconnect(self, close: bool = False) -> None:
         """End this socket; with `close` the whole connection, with all its namespaces. The client
         does not reconnect by itself.
         """
-        if self.state != ENDED:
+        if self.state == MOVED:
+            self._itself.disconnect(close)
+        elif self.state != ENDED:
             self.nsp.hub.disconnect(self, close)
 
     def to(self, *rooms: str) -> Target:
@@ -197,7 +208,8 @@ class Socket:
 
     @property
     def _itself(self) -> Target:
-        return Target(self.nsp, (self.id,)).local
+        target = Target(self.nsp, (self.id,))
+        return target if self.state == MOVED else target.local
 
     def __repr__(self) -> str:
         return f"<Socket {self.id} in {self.nsp.name}>"

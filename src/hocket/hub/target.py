@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hocket.broker.messages import Chosen, Disconnect, Join, Leave, Message
-from hocket.errors import CallTimeout
-from hocket.hub.calls import Call
+from hocket.errors import CallTimeout, Disconnected
+from hocket.hub.calls import Call, ack_value
 from hocket.protocol import socketio
 from hocket.protocol.engineio import EncodedPacket
 
@@ -111,9 +111,10 @@ class Target:
         self._nsp.hub.check_room()
         packet = event_packet(self._nsp.name, event, args, None, self._how.volatile)
         packet.compress, packet.cursor = self._how.compress, self._how.cursor
-        self._nsp.hub.in_loop(lambda: self._emit(packet))
+        self._nsp.hub.in_loop(lambda: self.send(packet))
 
-    def _emit(self, packet: EncodedPacket) -> None:
+    def send(self, packet: EncodedPacket) -> None:
+        """A packet to all of them, from the loop's own thread."""
         self.deliver(packet)
         if (elsewhere := self._elsewhere()) is not None:
             elsewhere.emit(self._chosen(), packet)
@@ -146,18 +147,32 @@ class Target:
         """
         self._nsp.hub.check_room()
         packet = event_packet(self._nsp.name, event, args)
+        acks, missing = await self.gather(packet, event, timeout)
+        answers = [ack_value(ack) for ack in acks]
+        if missing:
+            raise CallTimeout(f"{missing} did not answer {event!r} in {timeout} s", answers)
+        return answers
+
+    async def one_answer(self, event: str, *args: Any, timeout: float) -> Any:
+        """As `call`, to one socket; raises Disconnected when it has gone."""
+        answers = await self.call(event, *args, timeout=timeout)
+        if not answers:
+            raise Disconnected(f"the client left before it answered {event!r}")
+        return answers[0]
+
+    async def gather(
+        self, packet: EncodedPacket, event: str, timeout: float
+    ) -> tuple[list[list[Any]], int]:
+        """Send an event and wait for acks: what they carried, and how many did not come."""
         asked = None
         if (elsewhere := self._elsewhere()) is not None:
             asked = elsewhere.call(self._chosen(), packet, event, timeout)
         call = self.begin_call(packet, event)
         missing = await call.gather(timeout)
-        answers = call.answers
-        if asked is not None:
-            more, missing_there = await asked
-            answers, missing = answers + more, missing + missing_there
-        if missing:
-            raise CallTimeout(f"{missing} did not answer {event!r} in {timeout} s", answers)
-        return answers
+        if asked is None:
+            return call.acks, missing
+        more, missing_there = await asked
+        return call.acks + more, missing + missing_there
 
     def begin_call(self, packet: EncodedPacket, event: str) -> Call:
         """Send an event that wants acks to those of them that this worker has."""

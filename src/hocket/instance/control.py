@@ -32,7 +32,15 @@ class Stop(Message, frozen=True, tag=4):
     """To a worker: say goodbye to everybody and end."""
 
 
-AnyMessage = Ready | Peer | Open | Stop
+class GiveWay(Message, frozen=True, tag=5):
+    """To a worker, with an open socket: give all that you have to the process at its other end."""
+
+
+class Took(Message, frozen=True, tag=6):
+    """From a worker: all that the process before it had is here."""
+
+
+AnyMessage = Ready | Peer | Open | Stop | GiveWay | Took
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(AnyMessage)
@@ -49,13 +57,14 @@ def decode(data: bytes) -> AnyMessage:
 
 
 class Place(NamedTuple):
-    """A worker among several: its number, and the fds of its socket to the supervisor and of the
-    listening socket.
+    """A worker's: its number, and the fds of its socket to the supervisor, of the listening socket,
+    and of the socket to the process whose place it takes (-1: none).
     """
 
     number: int
     control: int
     listener: int
+    old: int = -1
 
     def environment(self) -> dict[str, str]:
         """What tells a process that it is this worker."""

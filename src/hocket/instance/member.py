@@ -9,7 +9,8 @@ import socket as sockets
 from typing import Final
 
 from hocket.broker.channel import Channel, close_files
-from hocket.instance.control import Open, Peer, Place, Ready, Stop, decode, encode
+from hocket.instance.control import GiveWay, Open, Peer, Place, Ready, Stop, Took, decode, encode
+from hocket.instance.handover import Giver, Heir
 from hocket.instance.worker import Worker
 
 ORPHANED: Final = 1.5  # seconds that a worker may take to end when its supervisor has died
@@ -30,6 +31,8 @@ class Member:
         self._end = asyncio.Event()
         control = sockets.socket(fileno=place.control)
         self._supervisor = Channel(self._loop, control, self._told, self._orphaned)
+        self._old = sockets.socket(fileno=place.old) if place.old >= 0 else None
+        self._giver: Giver | None = None
         worker.join_others(place.number)
 
     async def serve(self) -> None:
@@ -40,9 +43,18 @@ class Member:
             signal.signal(number, signal.SIG_IGN)
         await self._worker.prepare()
         self._worker.garbage.settle()
+        if self._old is not None:
+            self._heir = Heir(self._worker, self._old, self._took)
         self._supervisor.send(encode(Ready()))
         await self._end.wait()
+        if self._giver is not None:
+            await self._giver.give(self._worker.settings.reload_timeout)
         await self._worker.stop()
+        if self._giver is not None:
+            await self._giver.part()
+
+    def _took(self) -> None:
+        self._supervisor.send(encode(Took()))
 
     def _told(self, data: bytes, files: list[int]) -> None:
         message = decode(data)
@@ -51,8 +63,13 @@ class Member:
             self._worker.broker.link(message.number, socket)
         elif isinstance(message, Open):
             self._worker.open(self._listener)
+        elif isinstance(message, GiveWay) and files:
+            self._giver = Giver(self._worker, sockets.socket(fileno=files.pop()))
+            self._end.set()
         elif isinstance(message, Stop):
             self._end.set()
+            if self._giver is not None:
+                self._giver.hurry()
         close_files(files)
 
     def _orphaned(self) -> None:

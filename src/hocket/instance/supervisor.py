@@ -21,7 +21,18 @@ from typing import Final
 import msgspec
 
 from hocket.broker.channel import Channel, close_files
-from hocket.instance.control import Message, Open, Peer, Place, Ready, Stop, decode, encode
+from hocket.instance.control import (
+    GiveWay,
+    Message,
+    Open,
+    Peer,
+    Place,
+    Ready,
+    Stop,
+    Took,
+    decode,
+    encode,
+)
 from hocket.instance.limits import open_files
 from hocket.instance.listener import url_of
 from hocket.instance.logs import set_up_logs
@@ -31,6 +42,7 @@ log = logging.getLogger("hocket")
 
 STEADY: Final = 10.0  # seconds after which a worker's death is not a failure to start
 SLOWEST: Final = 10.0  # seconds between two tries to replace a worker
+STARTING: Final = 60.0  # seconds that new code may take to start when it is reloaded
 STOPPING: Final = 20.0  # seconds that workers may take to stop
 
 
@@ -80,7 +92,9 @@ class Hand:
         self.process = process
         self.channel: Channel
         self.began = time.monotonic()
-        self.ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.ready: asyncio.Future[bool] = loop.create_future()
+        self.took: asyncio.Future[bool] = loop.create_future()
 
     def tell(self, message: Message, *files: int) -> None:
         self.channel.send(encode(message), files)
@@ -98,7 +112,9 @@ class Supervisor:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._hands: dict[int, Hand] = {}
+        self._leaving: set[Hand] = set()  # have given their place to another, or are to take one
         self._delays: dict[int, float] = {}
+        self._reloading: asyncio.Task[None] | None = None
         self._serving = False
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
@@ -108,6 +124,7 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._loop.add_signal_handler(number, self._stop)
         self._loop.add_signal_handler(signal.SIGCHLD, self._look)
+        self._loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
         # One first: what is wrong with an application is said once, not by every worker.
         first = self._start(0)
         others = []
@@ -132,15 +149,21 @@ class Supervisor:
     # Workers come
 
     def _start(self, number: int) -> Hand:
+        hand = self._hands[number] = self._launch(number)
+        return hand
+
+    def _launch(self, number: int, old: sockets.socket | None = None) -> Hand:
         ours, theirs = sockets.socketpair()
-        place = Place(number, theirs.fileno(), self._listener.fileno())
+        place = Place(
+            number, theirs.fileno(), self._listener.fileno(), -1 if old is None else old.fileno()
+        )
         with theirs:
             process = subprocess.Popen(  # noqa: S603 - the command that the user gave us
                 self._plan.command,
-                pass_fds=(place.control, place.listener),
+                pass_fds=[fd for fd in place[1:] if fd >= 0],
                 env=place.environment(),
             )
-        hand = self._hands[number] = Hand(number, process)
+        hand = Hand(number, process)
         hand.channel = Channel(
             self._loop, ours, lambda data, files: self._told(hand, data, files), lambda: None
         )
@@ -148,8 +171,13 @@ class Supervisor:
 
     def _told(self, hand: Hand, data: bytes, files: list[int]) -> None:
         close_files(files)
-        if isinstance(decode(data), Ready) and not hand.ready.done():
+        message = decode(data)
+        if isinstance(message, Took) and not hand.took.done():
+            hand.took.set_result(True)
+        elif isinstance(message, Ready) and not hand.ready.done():
             hand.ready.set_result(True)
+            if hand in self._leaving:
+                return
             for other in self._hands.values():
                 if other is not hand and other.is_ready:
                     _introduce(hand, other)
@@ -161,16 +189,66 @@ class Supervisor:
 
     def _look(self) -> None:
         """Some child has ended."""
-        for hand in tuple(self._hands.values()):
+        for hand in (*self._hands.values(), *self._leaving):
             if hand.process.poll() is not None:
-                del self._hands[hand.number]
-                hand.channel.close()
-                if not hand.ready.done():
-                    hand.ready.set_result(False)
-                if self._serving and not self._stopping.is_set():
-                    self._replace(hand)
-        if not self._hands:
+                self._gone(hand)
+        if not self._hands and not self._leaving:
             self._ended.set()
+
+    def _gone(self, hand: Hand) -> None:
+        hand.channel.close()
+        for future in (hand.ready, hand.took):
+            if not future.done():
+                future.set_result(False)
+        if hand in self._leaving:
+            self._leaving.discard(hand)
+        else:
+            del self._hands[hand.number]
+            if self._serving and not self._stopping.is_set():
+                self._replace(hand)
+
+    # Reload
+
+    def _reload_soon(self) -> None:
+        if self._serving and (self._reloading is None or self._reloading.done()):
+            self._reloading = self._loop.create_task(self._reload())
+
+    async def _reload(self) -> None:
+        """One worker after the other gives its place to a process with the code that is on disk
+        now. If that does not start, all stays as it is.
+        """
+        began = time.monotonic()
+        for number in sorted(self._hands):
+            if self._stopping.is_set() or not await self._renew(number):
+                return
+        log.info("reloaded %d workers in %.1f s", len(self._hands), time.monotonic() - began)
+
+    async def _renew(self, number: int) -> bool:
+        ours, theirs = sockets.socketpair()
+        with theirs:
+            new = self._launch(number, theirs)
+        self._leaving.add(new)
+        with ours:
+            timer = self._loop.call_later(STARTING, new.process.kill)
+            ready = await new.ready
+            timer.cancel()
+            old = self._hands.get(number)
+            if not ready or old is None or not old.is_ready:
+                self._give_up(new, ready)
+                return False
+            old.tell(GiveWay(), ours.detach())
+        self._leaving.add(old)
+        self._hands[number] = new
+        self._leaving.discard(new)
+        if await new.took:
+            new.tell(Open())
+        return True
+
+    def _give_up(self, new: Hand, ready: bool) -> None:
+        why = "its worker is not there" if ready else "the new code does not start"
+        log.error("not reloaded: %s; everything goes on as it was", why)
+        if ready:
+            new.process.kill()
 
     def _replace(self, hand: Hand) -> None:
         steady = time.monotonic() - hand.began >= STEADY
@@ -196,18 +274,18 @@ class Supervisor:
             self._kill()
             return
         self._stopping.set()
-        for hand in self._hands.values():
+        for hand in (*self._hands.values(), *self._leaving):
             if not hand.ready.done():
                 hand.process.kill()
 
     def _kill(self) -> None:
-        for hand in self._hands.values():
+        for hand in (*self._hands.values(), *self._leaving):
             hand.process.kill()
 
     async def _end(self) -> None:
-        for hand in self._hands.values():
+        for hand in (*self._hands.values(), *self._leaving):
             hand.tell(Stop())
-        if self._hands:
+        if self._hands or self._leaving:
             timer = self._loop.call_later(STOPPING, self._kill)
             await self._ended.wait()
             timer.cancel()

@@ -64,6 +64,7 @@ class Worker:
     http: HttpTransport
     mounted: MountRunner | None
     relay: Relay
+    gateway: Gateway
     entrance: Entrance
 
     def __init__(
@@ -72,7 +73,7 @@ class Worker:
         self.app: App = app
         self.settings = settings
         self._clock = clock
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self.tasks: set[asyncio.Task[Any]] = set()
         self._timers: list[asyncio.TimerHandle] = []
         self.garbage: Garbage = Garbage(clock)
         self.lag: Lag = Lag(TICK)
@@ -153,8 +154,8 @@ class Worker:
     def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         task = self.loop.new_task(coroutine)
         if not task.done():
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
 
     def _make_transports(self) -> None:
         settings = self.settings
@@ -171,7 +172,7 @@ class Worker:
         self.accepted = self.http.accepted
         if settings.trusted_proxies:
             self._trust_proxies()
-        gateway = Gateway(
+        self.gateway = gateway = Gateway(
             self.engine,
             self.reactor,
             linger,
@@ -262,7 +263,7 @@ class Worker:
 
     async def _end_tasks(self) -> None:
         """Give what runs a moment to end by itself; then cancel it."""
-        running = {*self._tasks, *self.hub.dispatch.tasks}
+        running = {*self.tasks, *self.hub.dispatch.tasks}
         if running:
             _, running = await asyncio.wait(running, timeout=SHUTDOWN)
         for task in running:

@@ -165,6 +165,28 @@ class Assembler:
         self._packet = packet
         self._buffers: list[bytes] = []
 
+    def kept(self) -> tuple[int, str, int | None, Any, int, list[bytes]]:
+        """What an unfinished packet has come to, for `continued`."""
+        packet = self._packet
+        return (
+            packet.type, packet.namespace, packet.id, packet.data, packet.attachments, self._buffers
+        )  # fmt: skip
+
+    @classmethod
+    def continued(
+        cls,
+        type: int,
+        namespace: str,
+        id: int | None,
+        data: Any,
+        attachments: int,
+        buffers: list[bytes],
+    ) -> Assembler:
+        """From where another one was."""
+        assembler = cls(Packet(type, namespace, id, data, attachments))
+        assembler._buffers = buffers
+        return assembler
+
     def add(self, data: bytes) -> Packet | None:
         """The next attachment; the packet once it is whole. Raises PacketError for a placeholder
         without its attachment.

@@ -160,6 +160,27 @@ class Receiver:
         """Nothing is kept: neither part of a frame nor of a message."""
         return not self._buffer and not self._opcode
 
+    def kept(self) -> tuple[bytes, int, bool, list[bytes], bytes | None]:
+        """What an unfinished message has come to, for `go_on` of another receiver."""
+        utf8 = self._utf8.getstate()[0] if self._utf8 is not None else None
+        return bytes(self._buffer), self._opcode, self._compressed, self._fragments, utf8
+
+    def go_on(
+        self,
+        buffer: bytes,
+        opcode: int,
+        compressed: bool,
+        fragments: list[bytes],
+        utf8: bytes | None,
+    ) -> None:
+        """From where another one was."""
+        self._buffer += buffer
+        self._opcode, self._compressed, self._fragments = opcode, compressed, fragments
+        self._size = sum(map(len, fragments))
+        if utf8 is not None:
+            self._utf8 = _UTF8()
+            self._utf8.setstate((utf8, 0))
+
     def receive_data(self, data: bytes) -> None:
         self._buffer += data
 

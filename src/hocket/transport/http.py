@@ -147,6 +147,18 @@ class HttpTransport:
         self._arrived(stream)
         self.received(stream, data)
 
+    def waiting(self, fd: int, peer: str, over_tls: bool) -> HttpStream:
+        """A connection of a process before this one, whose request waits for its answer."""
+        stream = HttpStream(self, fd, peer, over_tls)
+        stream.busy = True
+        self._reactor.add(stream)
+        self._arrived(stream)
+        return stream
+
+    def streams(self) -> list[HttpStream]:
+        """All connections."""
+        return [end for end in self._reactor.endpoints() if isinstance(end, HttpStream)]
+
     def adopt(self, end: Endpoint, address: str, secure: bool, data: bytes) -> None:
         """A connection that came otherwise, with what it has sent: from now on it is ours."""
         stream = HttpStream(self, -1, address, secure)

@@ -57,8 +57,8 @@ class PollQueue:
     """
 
     __slots__ = (
-        "full", "limit", "packets", "poll", "poll_headers", "post", "post_headers", "probe",
-        "scheduled", "size", "timer", "transport",
+        "full", "limit", "packets", "pinged", "poll", "poll_headers", "post", "post_headers",
+        "probe", "scheduled", "size", "timer", "transport",
     )  # fmt: skip
 
     def __init__(self, transport: PollingTransport) -> None:
@@ -74,6 +74,7 @@ class PollQueue:
         self.full = False
         self.limit = transport.engine.limits.max_outbox
         self.timer: Any = None
+        self.pinged = 0.0
 
     def put(self, connection: Connection, packet: EncodedPacket) -> None:
         if self.full or (packet.volatile and self.poll is None):
@@ -136,6 +137,29 @@ class PollingTransport(SessionTransport):
         connection.outbox = PollQueue(self)
         self._plan_ping(connection, self._clock())
         self._respond(stream, self.engine.handshake(connection).text, headers)
+
+    def resume_session(
+        self,
+        connection: Connection,
+        packets: list[EncodedPacket],
+        streams: list[HttpStream | None],
+        fields: list[Headers],
+        ping_age: float,
+    ) -> None:
+        """A session of a process before this one: what waits for its client, the poll and the post
+        that wait for answers, and how long ago its last ping was.
+        """
+        queue = connection.outbox = PollQueue(self)
+        queue.post, queue.post_headers = streams[1], fields[1]
+        pinged = self._clock() - ping_age
+        if connection.answered:
+            self._plan_ping(connection, pinged)
+        else:
+            self._plan_check(connection, pinged, self._patience)
+        for packet in packets:
+            queue.put(connection, packet)
+        if streams[0] is not None:
+            self.poll(connection, streams[0], fields[0])
 
     def poll(self, connection: Connection, stream: HttpStream, headers: Headers) -> bool:
         """A GET of a session. False for a second one while the first still waits: that ends the
@@ -290,6 +314,7 @@ class PollingTransport(SessionTransport):
     def _plan_ping(self, connection: Connection, last: float) -> None:
         """The next one, an interval after the last."""
         when = last + self.engine.limits.ping_interval
+        self._pinged(connection, last)
         self._at(connection, when, lambda: self._ping(connection, when))
 
     def _ping(self, connection: Connection, now: float) -> None:
@@ -299,7 +324,12 @@ class PollingTransport(SessionTransport):
         self._plan_check(connection, now, min(self._patience, self.engine.limits.ping_interval))
         self.engine.fanout.send(connection, PING_PACKET)
 
+    def _pinged(self, connection: Connection, when: float) -> None:
+        if isinstance(connection.outbox, PollQueue):
+            connection.outbox.pinged = when
+
     def _plan_check(self, connection: Connection, pinged: float, after: float) -> None:
+        self._pinged(connection, pinged)
         self._at(connection, pinged + after, lambda: self._check(connection, pinged, after))
 
     def _check(self, connection: Connection, pinged: float, after: float) -> None:

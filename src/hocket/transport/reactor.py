@@ -88,6 +88,9 @@ class Reactor:
 
     # Endpoints
 
+    def endpoints(self) -> list[Endpoint]:
+        return list(self._table.values())
+
     def add(self, end: Endpoint) -> None:
         self._table[end.fd] = end
         self._reading.add(end.fd)

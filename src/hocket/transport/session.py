@@ -68,7 +68,11 @@ class SessionTransport:
         """Go on at the loop's next turn, if it is still to be gone on with."""
         if connection.held:
             connection.held = False
-            self._defer(lambda: self._resumed(connection))
+            self.go_on_soon(connection)
+
+    def go_on_soon(self, connection: Connection) -> None:
+        """At the loop's next turn."""
+        self._defer(lambda: self._resumed(connection))
 
     def _resumed(self, connection: Connection) -> None:
         if connection.transport.name == self.name:  # else it moved to another transport meanwhile

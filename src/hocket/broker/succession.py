@@ -1,0 +1,144 @@
+"""What a process that gives its place to a newer one says to it, and what that one says back.
+
+First all that is its own: sessions, links to other workers, idle connections; then `Given`. From
+then on handlers that still run in the old process act through the new one (Emit, Join, Leave,
+Disconnect, Who, Call, Pass), and hear from it what they wait for (Acked, Answered).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from hocket.broker.messages import (
+    Call,
+    Called,
+    Disconnect,
+    Emit,
+    Join,
+    Leave,
+    Message,
+    Moved,
+    Packet,
+    Present,
+    Who,
+)
+
+
+class SocketOf(msgspec.Struct, array_like=True, frozen=True):
+    """A socket of a session. `calls`: ids of events whose acks the old process waits for."""
+
+    id: str
+    namespace: str
+    user: str
+    rooms: list[str]
+    data: dict[str, Any]
+    auth: dict[str, Any]
+    calls: list[int]
+
+
+class Stream(msgspec.Struct, array_like=True, frozen=True):
+    """An HTTP connection that waits for the answer to a poll or a post, with that answer's CORS
+    fields.
+    """
+
+    peer: str
+    over_tls: bool
+    buffer: bytes
+    keep_alive: bool
+    fields: list[tuple[bytes, bytes]]
+
+
+class Polling(msgspec.Struct, array_like=True, frozen=True):
+    """What only a polling session has. Its fds come in the order of `poll`, `post`."""
+
+    packets: list[Packet]
+    poll: Stream | None
+    post: Stream | None
+
+
+class Session(Message, frozen=True, tag=20):
+    """An Engine.IO session, with the fd of its connection or, for polling, of those that wait.
+
+    `kept` and `assembler` are what a message in pieces has come to, `inbox` what was read and not
+    handed on, `backlog` what the client has not taken yet.
+    """
+
+    sid: str
+    transport: str
+    wire: int
+    head: bytes
+    address: str
+    secure: bool
+    opened: float
+    ping_age: float
+    answered: bool
+    sockets: list[SocketOf]
+    kept: tuple[bytes, int, bool, list[bytes], bytes | None] | None
+    inbox: list[tuple[int, bytes]]
+    assembler: tuple[int, str, int | None, Any, int, list[bytes]] | None
+    backlog: bytes
+    polling: Polling | None
+
+
+class LinkTo(Message, frozen=True, tag=21):
+    """The socket to another worker, with what was read of it and not used, what was to be written,
+    and the questions that the old process waits for answers to.
+    """
+
+    peer: int
+    received: bytes
+    unsent: bytes
+    asked: list[int]
+    share: int
+
+
+class Given(Message, frozen=True, tag=22):
+    """That was all. Ids continue from these: of acks by namespace, of questions."""
+
+    ack_ids: dict[str, int]
+    questions: int
+
+
+class Pass(Message, frozen=True, tag=23):
+    """Send a message, as it is, to another worker."""
+
+    peer: int
+    message: bytes
+
+
+class Acked(Message, frozen=True, tag=24):
+    """A client answered a call of the old process, or (None) has gone."""
+
+    namespace: str
+    socket: str
+    call: int
+    args: list[Any] | None
+
+
+class Answered(Message, frozen=True, tag=25):
+    """Another worker answered a question of the old process, or (None) has gone."""
+
+    peer: int
+    id: int
+    answer: Present | Called | None
+
+
+FromOld = Session | LinkTo | Given | Moved | Pass | Emit | Join | Leave | Disconnect | Who | Call
+FromNew = Acked | Answered | Present | Called
+
+_old: Final = msgspec.msgpack.Decoder(FromOld)
+_new: Final = msgspec.msgpack.Decoder(FromNew)
+
+
+def decode_from_old(data: bytes) -> FromOld:
+    """Raises msgspec.DecodeError."""
+    message: FromOld = _old.decode(data)
+    return message
+
+
+def decode_from_new(data: bytes) -> FromNew:
+    """Raises msgspec.DecodeError."""
+    message: FromNew = _new.decode(data)
+    return message

@@ -1,0 +1,55 @@
+"""The broker of a process that has given its place to a newer one: everything goes through that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from hocket.broker.channel import Channel
+from hocket.broker.messages import Answer, AnyMessage, Call, Message, Who, encode
+from hocket.broker.succession import Pass
+
+
+class Successor:
+    """The way to the newer process, which acts for the handlers that still run in this one.
+
+    Args:
+        loop: the event loop.
+        channel: to it.
+        questions: how many this process has asked so far.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, channel: Channel, questions: int = 0
+    ) -> None:
+        self._loop = loop
+        self._channel = channel
+        self._ids = questions
+        self._asked: dict[int, asyncio.Future[Answer | None]] = {}
+
+    def attend(self, read: Callable[[int, AnyMessage], None]) -> None:
+        """Nobody asks anything of a process without clients."""
+
+    def publish(self, message: Message) -> None:
+        self._channel.send(encode(message))
+
+    def send(self, peer: int, message: Message) -> None:
+        self.publish(Pass(peer, encode(message)))
+
+    def ask(self, question: Callable[[int], Who | Call]) -> list[asyncio.Future[Answer | None]]:
+        self._ids += 1
+        message = question(self._ids)
+        future = self._asked[message.id] = self._loop.create_future()
+        if self._channel.closed:
+            future.set_result(None)
+        self.publish(message)
+        return [future]
+
+    def answered(self, answer: Answer) -> None:
+        future = self._asked.pop(answer.id, None)
+        if future is not None and not future.done():
+            future.set_result(answer)
+
+    @property
+    def full(self) -> bool:
+        return self._channel.full

@@ -1,0 +1,233 @@
+"""A new process takes the place of an old one: its sessions, its links, its idle connections. No
+client is disconnected, and nothing is lost, doubled or reordered: everything moves in one go, in
+which neither process serves anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket as sockets
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from hocket.broker.base import OLD
+from hocket.broker.channel import Channel, close_files
+from hocket.broker.local import LocalBroker
+from hocket.broker.messages import Moved, encode
+from hocket.broker.succession import (
+    Acked,
+    Answered,
+    Given,
+    LinkTo,
+    Pass,
+    Session,
+    decode_from_new,
+    decode_from_old,
+)
+from hocket.broker.successor import Successor
+from hocket.hub.elsewhere import Elsewhere
+from hocket.hub.socket import Socket
+from hocket.instance.worker import Worker
+from hocket.protocol.http1 import Request
+from hocket.transport.http import HttpStream
+from hocket.transport.moving import Mover, Parcel
+
+log = logging.getLogger("hocket")
+
+SETTLE: Final = 1.0  # seconds that `connect` handlers and upgrades have to end before all moves
+SWEEP: Final = 0.02  # seconds between two looks at what could not be moved yet
+FLUSH: Final = 64  # sessions sent at a time
+MOVING: Final = "moving"  # why nobody is read from
+
+
+class Forward:
+    """Stands for a call of the old process: the ack goes there."""
+
+    __slots__ = ("_id", "_send")
+
+    def __init__(self, send: Callable[[Any], None], id: int) -> None:
+        self._send = send
+        self._id = id
+
+    def answer(self, socket: Socket, args: list[Any]) -> None:
+        self._send(Acked(socket.nsp.name, socket.id, self._id, args))
+
+    def forget(self, socket: Socket) -> None:
+        self._send(Acked(socket.nsp.name, socket.id, self._id, None))
+
+
+class Heir:
+    """The new process's side.
+
+    Args:
+        worker: prepared, and not open yet.
+        socket: to the old process.
+        took: called when everything is here.
+    """
+
+    def __init__(self, worker: Worker, socket: sockets.socket, took: Callable[[], None]) -> None:
+        assert worker.broker is not None
+        self._worker = worker
+        self._broker: LocalBroker = worker.broker
+        self._mover = Mover(worker.hub, worker.reactor, worker.http, worker.gateway)
+        self._took = took
+        worker.engine.pause(MOVING, True)
+        loop = asyncio.get_running_loop()
+        self._broker.old = Channel(loop, socket, self._received, self._ended)
+
+    def _received(self, data: bytes, files: list[int]) -> None:
+        message = decode_from_old(data)
+        if isinstance(message, Session):
+            self._mover.put_together(message, files, self._forward)
+        elif isinstance(message, Moved):
+            self._mover.take(message, files)
+        elif isinstance(message, LinkTo) and files:
+            self._broker.take_link(message, files.pop())
+        elif isinstance(message, Given):
+            self._start(message)
+        elif isinstance(message, Pass):
+            self._broker.pass_on(message.peer, message.message)
+        elif self._worker.hub.elsewhere is not None and not isinstance(message, LinkTo):
+            self._worker.hub.elsewhere.read(OLD, message)
+
+    def _start(self, given: Given) -> None:
+        for name, count in given.ack_ids.items():
+            if (nsp := self._worker.hub.namespace(name)) is not None:
+                nsp.ack_ids = max(nsp.ack_ids, count)
+        self._broker.questions = given.questions
+        self._worker.engine.pause(MOVING, False)
+        self._mover.start()
+        self._took()
+
+    def _forward(self, socket: Socket, id: int) -> Forward:
+        return Forward(partial(self._broker.send, OLD), id)
+
+    def _ended(self) -> None:
+        self._broker.old = None
+
+
+class Giver:
+    """The old process's side.
+
+    Args:
+        worker: that is to give what it has.
+        socket: to the new process.
+    """
+
+    def __init__(self, worker: Worker, socket: sockets.socket) -> None:
+        self._worker = worker
+        self._loop = asyncio.get_running_loop()
+        self._mover = Mover(worker.hub, worker.reactor, worker.http, worker.gateway)
+        self._channel = Channel(self._loop, socket, self._received, lambda: None)
+        self._successor: Successor
+        self._hurried = asyncio.Event()
+        self._calls: dict[tuple[str, str], Socket] = {}
+
+    async def give(self, limit: float) -> None:
+        """Everything; then wait for handlers, calls and requests that are under way, for at most
+        `limit` seconds.
+        """
+        self._worker.entrance.close()
+        await self._until(lambda: not self._unsettled(), min(limit, SETTLE))
+        self._give_all()
+        if not await self._until(self._is_done, limit):
+            log.warning("handlers or requests run still, after %g s: they are cut off", limit)
+
+    def hurry(self) -> None:
+        """Everything ends: wait for nothing more."""
+        self._hurried.set()
+
+    async def _until(self, condition: Callable[[], bool], limit: float) -> bool:
+        """Wait until a condition holds, for at most `limit` seconds; whether it does."""
+        end = self._loop.time() + limit
+        while not condition():
+            if self._loop.time() >= end or self._hurried.is_set():
+                return False
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurried.wait(), SWEEP)
+        return True
+
+    def _is_done(self) -> bool:
+        """Whether nothing is left to do here; what can move by now does."""
+        self._sweep()
+        return not self._busy()
+
+    async def part(self) -> None:
+        """Let what was said go out."""
+        await self._until(lambda: not self._channel.pending or self._channel.closed, SETTLE)
+        self._channel.close()
+
+    def _unsettled(self) -> bool:
+        connections = self._worker.engine.connections.values()
+        return not all(map(self._mover.is_settled, connections))
+
+    def _busy(self) -> bool:
+        worker = self._worker
+        streams = any(stream.busy for stream in worker.http.streams())
+        running = bool(worker.tasks or worker.hub.dispatch.tasks)
+        return running or streams or bool(worker.engine.connections)
+
+    def _give_all(self) -> None:
+        worker = self._worker
+        worker.engine.pause(MOVING, True)
+        self._sweep()
+        questions = 0
+        if worker.broker is not None:
+            for link, fd in worker.broker.give_links():
+                self._send(Parcel(link, [fd]))
+            questions = worker.broker.questions
+        ack_ids = {name: nsp.ack_ids for name, nsp in worker.hub.namespaces.items()}
+        self._send(Parcel(Given(ack_ids, questions), []))
+        self._channel.flush()
+        self._successor = Successor(self._loop, self._channel, questions)
+        worker.hub.elsewhere = Elsewhere(worker.hub, self._successor)
+        worker.http.elsewhere = self._pass_on
+        worker.engine.pause(MOVING, False)
+
+    def _sweep(self) -> None:
+        connections = tuple(self._worker.engine.connections.values())
+        for at, connection in enumerate(connections):
+            if self._mover.is_settled(connection):
+                sockets = connection.sockets
+                if (parcel := self._mover.take_apart(connection)) is not None:
+                    self._calls.update(
+                        {(each.nsp.name, each.id): each for each in sockets if each.calls}
+                    )
+                    self._send(parcel)
+            if at % FLUSH == 0:
+                self._channel.flush()
+        for parcel in self._mover.idle_streams():
+            self._send(parcel)
+
+    def _send(self, parcel: Parcel) -> None:
+        self._channel.send(encode(parcel.message), parcel.files)
+
+    def _pass_on(self, stream: HttpStream, request: Request, data: bytes) -> bool:
+        """What HttpTransport asks as `elsewhere`: every further request is for the new process."""
+        if (parcel := self._mover.parcel_of(stream, data)) is not None:
+            self._send(parcel)
+        return True
+
+    def _received(self, data: bytes, files: list[int]) -> None:
+        close_files(files)
+        message = decode_from_new(data)
+        if isinstance(message, Acked):
+            self._acked(message)
+        elif isinstance(message, Answered):
+            if self._worker.broker is not None:
+                self._worker.broker.answered(message)
+        else:
+            self._successor.answered(message)
+
+    def _acked(self, message: Acked) -> None:
+        socket = self._calls.get((message.namespace, message.socket))
+        call = socket.calls.pop(message.call, None) if socket is not None and socket.calls else None
+        if socket is None or call is None:
+            return
+        if message.args is None:
+            call.forget(socket)
+        else:
+            call.answer(socket, message.args)

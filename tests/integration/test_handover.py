@@ -1,0 +1,413 @@
+"""A new process takes the place of an old one, and its clients notice nothing. Both are here in the
+test's own loop; tests/acceptance/test_reload.py has real ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from hocket import App, Disconnected, Socket
+from tests.support import (
+    BINARY,
+    CONTINUATION,
+    TEXT,
+    Gone,
+    PollingClient,
+    Site,
+    WebSocketClient,
+    Wire,
+    asynchronous,
+    frame,
+    head,
+    serving,
+    serving_together,
+    succeeding,
+)
+
+
+def make_app(name: str = "old") -> App:
+    app = App()
+
+    @app.on("connect")
+    async def connect(socket: Socket, auth: dict[str, Any]) -> None:
+        await asyncio.sleep(auth.get("wait", 0))
+        socket.user = auth.get("user", "")
+        socket.join(*auth.get("rooms", []))
+        socket.data["made by"] = name
+
+    @app.on("who")
+    def who(socket: Socket) -> list[Any]:
+        return [name, socket.user, sorted(socket.rooms - {socket.id}), socket.data["made by"]]
+
+    @app.on("slow")
+    async def slow(socket: Socket, seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        socket.join("slow")
+        socket.emit("to you", name)
+        socket.to("all").emit("to others", name)
+        return name
+
+    @app.on("ask")
+    async def ask(socket: Socket) -> Any:
+        try:
+            return [name, await socket.call("question", timeout=10)]
+        except Disconnected:
+            gone.append(name)
+
+    @app.on("ask all")
+    async def ask_all(socket: Socket) -> Any:
+        return [name, sorted(await app.to("all").call("question", timeout=10))]
+
+    @app.on("who is there")
+    async def there(socket: Socket) -> Any:
+        await asyncio.sleep(0.1)
+        return [name, sorted(each.user for each in await app.sockets())]
+
+    @app.on("take")
+    def take(socket: Socket, data: bytes, more: bytes) -> list[Any]:
+        return [name, len(data), len(more)]
+
+    @app.get("/name")
+    def get_name() -> str:
+        return name
+
+    @app.get("/slow")
+    async def get_slow() -> str:
+        await asyncio.sleep(0.2)
+        return name
+
+    gone: list[str] = []
+    app.gone = gone  # type: ignore[attr-defined]
+    return app
+
+
+async def joined(site: Site, auth: str = "{}") -> WebSocketClient:
+    client = await WebSocketClient.opened(site)
+    await client.say("40" + auth)
+    assert (await client.text()).startswith("40")
+    return client
+
+
+async def ask(client: WebSocketClient, *packets: str | bytes) -> str:
+    await client.say(*packets)
+    return await client.text()
+
+
+@asynchronous
+async def test_a_client_keeps_its_session_its_user_its_rooms_and_its_data() -> None:
+    async with serving(make_app()) as site:
+        client = await joined(site, '{"user":"ada","rooms":["all","x"]}')
+        async with client, succeeding(site, make_app("new")) as (new, giving):
+            await giving
+            assert await ask(client, '421["who"]') == '431[["new","ada",["all","x"],"old"]]'
+            site.worker.app.to("x").emit("in x")
+            assert await client.text() == '42["in x"]'
+            (socket,) = await new.app.sockets()
+            assert socket.handshake.headers["host"] == site.host
+            new.app.to("x").disconnect()
+            assert await client.text() == "41"
+        assert site.alarms.messages == []
+
+
+@asynchronous
+async def test_a_message_in_pieces_goes_on_where_it_was() -> None:
+    """Half a frame, half a message, half a packet with attachments; text cut inside a character."""
+    async with serving(make_app()) as site:
+        clients = [await joined(site, f'{{"user":"{at}"}}') for at in range(4)]
+        whole = frame(TEXT, '421["who","é"]'.encode())
+        await clients[0].send(whole[:-4])
+        await clients[1].send(frame(TEXT, b'421["who","\xc3', fin=False))
+        await clients[2].say(
+            '452-1["take",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]'
+        )
+        await clients[2].say(b"x" * 10)
+        await clients[3].send(frame(TEXT, b'421["who","' + b"y" * 70_000, fin=False))
+        await asyncio.sleep(0.05)
+        async with succeeding(site, make_app("new")):
+            await clients[0].send(whole[-4:])
+            await clients[1].send(frame(CONTINUATION, b'\xa9"]'))
+            await clients[2].say(b"x" * 20)
+            await clients[3].send(frame(CONTINUATION, b'"]'))
+            for at in (0, 1, 3):
+                assert await clients[at].text() == f'431[["new","{at}",[],"old"]]'
+            assert await clients[2].text() == '431[["new",10,20]]'
+        for client in clients:
+            client.close()
+        assert site.alarms.messages == []
+
+
+@asynchronous
+async def test_what_a_slow_reader_has_not_taken_follows_it() -> None:
+    app = make_app()
+    async with serving(app, max_outbox=8_000_000) as site:
+        client = await joined(site)
+        async with client:
+            for number in range(60):
+                app.emit("big", number, "x" * 100_000)
+                await asyncio.sleep(0)
+            async with succeeding(site, make_app("new"), max_outbox=8_000_000) as (new, _):
+                new.app.emit("big", 60, "")
+                for number in range(61):
+                    assert (await client.text()).startswith(f'42["big",{number},')
+
+
+@asynchronous
+async def test_handlers_that_run_finish_where_they_began_and_reach_everybody() -> None:
+    async with serving(make_app()) as site:
+        one, other = (
+            await joined(site, '{"rooms":["all"]}'),
+            await joined(site, '{"rooms":["all"]}'),
+        )
+        await one.say('421["slow",0.3]')
+        await asyncio.sleep(0.05)
+        async with one, other, succeeding(site, make_app("new")) as (new, giving):
+            assert not giving.done()
+            assert (await ask(one, '422["who"]')).startswith('432[["new"')
+            assert [await one.text(), await one.text()] == ['42["to you","old"]', '431["old"]']
+            assert await other.text() == '42["to others","old"]'
+            new.app.to("slow").emit("joined from afar")
+            assert await one.text() == '42["joined from afar"]'
+            await giving
+        assert site.alarms.messages == []
+
+
+@asynchronous
+async def test_calls_that_wait_get_their_acks() -> None:
+    async with serving(make_app()) as site:
+        auths = ['{"user":"a","rooms":["all"]}', '{"user":"b","rooms":["all"]}']
+        one, other = [await joined(site, auth) for auth in auths]
+        await one.say('421["ask"]', '422["ask all"]', '423["who is there"]')
+        asked = [await one.text(), await one.text(), await other.text()]
+        async with one, other, succeeding(site, make_app("new")) as (_, giving):
+            for client, question in ((one, asked[0]), (other, asked[2]), (one, asked[1])):
+                id = question.removeprefix("42").partition("[")[0]
+                await client.say(f'43{id}["{id}"]')
+            answers = {await one.text() for _ in range(3)}
+            assert answers == {
+                f'431[["old","{asked[0][2:].partition("[")[0]}"]]',
+                f'432[["old",["{asked[1][2:].partition("[")[0]}","{asked[2][2:].partition("[")[0]}"]]]',
+                '433[["old",["a","b"]]]',
+            }
+            await giving
+            again = await ask(one, '424["ask"]')  # its id is none that was used before
+            assert again not in asked
+        assert site.alarms.messages == []
+
+
+@asynchronous
+async def test_who_leaves_after_the_move_is_waited_for_no_more() -> None:
+    app = make_app()
+    async with serving(app) as site:
+        client = await joined(site)
+        await client.say('421["ask"]')
+        await client.text()
+        async with succeeding(site, make_app("new")) as (_, giving):
+            client.close()
+            await giving
+        assert app.gone == ["old"]  # type: ignore[attr-defined]
+
+
+@asynchronous
+async def test_a_polling_session_goes_on_with_its_waiting_poll() -> None:
+    async with serving(make_app()) as site:
+        client = await PollingClient.opened(site)
+        await client.post('40{"user":"ada"}')
+        await client.hear()
+        poll = asyncio.ensure_future(client.hear())
+        await asyncio.sleep(0.05)
+        async with succeeding(site, make_app("new")) as (new, giving):
+            await giving
+            new.app.emit("news")
+            assert await poll == ['42["news"]']
+            await client.post('421["who"]')
+            assert await client.hear() == ['431[["new","ada",[],"old"]]']
+        assert site.alarms.messages == []
+
+
+@asynchronous
+async def test_what_waits_for_a_poll_waits_on() -> None:
+    app = make_app()
+    async with serving(app) as site:
+        client = await PollingClient.opened(site)
+        await client.post("40")
+        await client.hear()
+        app.emit("while nobody polled", b"binary")
+        async with succeeding(site, make_app("new")) as (new, _):
+            new.app.emit("and after")
+            heard = await client.hear()
+            assert heard[0].startswith('451-["while nobody polled"')
+            assert heard[1:] == ["bYmluYXJ5", '42["and after"]']
+
+
+@asynchronous
+async def test_a_listener_goes_on_listening() -> None:
+    async with serving(make_app()) as site, await Wire.to(site) as wire:
+        await wire.send(head(site.host, "/events?rooms=all"))
+        await wire.up_to(b"retry: 2000\n\n")
+        async with succeeding(site, make_app("new")) as (new, giving):
+            await giving
+            new.app.emit("news", 1)
+            assert await wire.up_to(b"\n\n") == b"event: news\ndata: [1]\n\n"
+
+
+@asynchronous
+async def test_idle_connections_and_half_requests_are_answered_by_the_new_one() -> None:
+    async with serving(make_app()) as site:
+        idle, half, busy = [await Wire.to(site) for _ in range(3)]
+        async with idle, half, busy:
+            assert (await idle.request("GET", "/name")).body == b"old"
+            request = head(site.host, "/name")
+            await half.send(request[:20])
+            await busy.send(head(site.host, "/slow"))
+            await asyncio.sleep(0.05)
+            async with succeeding(site, make_app("new")) as (_, giving):
+                await half.send(request[20:])
+                assert (await half.answer()).body == b"new"
+                assert (await idle.request("GET", "/name")).body == b"new"
+                assert not giving.done()
+                assert (await busy.answer()).body == b"old"
+                await giving
+                assert (await busy.request("GET", "/name")).body == b"new"
+        assert site.alarms.messages == []
+
+
+@asynchronous
+async def test_who_is_about_to_enter_follows_when_it_has() -> None:
+    async with serving(make_app()) as site:
+        client = await WebSocketClient.opened(site)
+        await client.say('40{"user":"late","rooms":["all"],"wait":1.3}')
+        await asyncio.sleep(0.05)
+        async with client, succeeding(site, make_app("new")) as (new, giving):
+            assert (await client.text()).startswith("40")
+            await giving
+            assert await ask(client, '421["who"]') == '431[["new","late",["all"],"old"]]'
+            new.app.to("all").emit("news")
+            assert await client.text() == '42["news"]'
+        assert site.alarms.messages == []
+
+
+@asynchronous
+async def test_an_upgrade_under_way_is_waited_for() -> None:
+    async with serving(make_app()) as site:
+        client = await PollingClient.opened(site)
+        await client.post("40")
+        await client.hear()
+        path = client.target.replace("polling", "websocket")
+        wire = await WebSocketClient.to(site)
+        async with wire:
+            await wire.upgrade(path)
+            await wire.say("2probe")
+            assert await wire.text() == "3probe"
+            async with InAWhile(wire.say("5")), succeeding(site, make_app("new")) as (_, giving):
+                await giving
+                assert (await ask(wire, '421["who"]')).startswith('431[["new"')
+
+
+class InAWhile:
+    """Something that happens after 0.1 seconds."""
+
+    def __init__(self, act: Any) -> None:
+        self._act = act
+
+    async def _run(self) -> None:
+        await asyncio.sleep(0.1)
+        await self._act
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._task
+
+
+@asynchronous
+async def test_links_to_other_workers_go_on() -> None:
+    """What others sent and nobody has read yet, and questions on their way, included."""
+    async with serving_together(make_app) as sites:
+        here, there = (
+            await joined(sites[0], '{"user":"h","rooms":["all"]}'),
+            await joined(sites[1], '{"user":"t","rooms":["all"]}'),
+        )
+        await here.say('421["ask all"]')
+        question, questioned = await there.text(), await here.text()
+        other = sites[1].app
+        async with here, there, succeeding(sites[0], make_app("new")) as (new, giving):
+            for number in range(100):
+                other.emit("count", number)
+                new.app.to("all").emit("from new", number)
+            id = question.removeprefix("42").partition("[")[0]
+            await there.say(f'43{id}["t"]')
+            texts = {client: [await client.text() for _ in range(200)] for client in (here, there)}
+            for heard in texts.values():
+                for event in ("count", "from new"):
+                    assert [text for text in heard if f'["{event}"' in text] == [
+                        f'42["{event}",{number}]' for number in range(100)
+                    ]
+            assert {socket.user for socket in await other.sockets()} == {"h", "t"}
+            assert {socket.user for socket in await new.app.sockets()} == {"h", "t"}
+            id = questioned.removeprefix("42").partition("[")[0]
+            await here.say(f'43{id}["h"]')
+            assert await here.text() == '431[["old",["h","t"]]]'
+            await giving
+        assert [message for site in sites for message in site.alarms.messages] == []
+
+
+@asynchronous
+async def test_what_runs_too_long_is_cut_off_at_the_limit(caplog: Any) -> None:
+    async with serving(make_app()) as site:
+        client = await joined(site)
+        await client.say('421["slow",30]')
+        await asyncio.sleep(0.05)
+        async with client, succeeding(site, make_app("new"), limit=0.2) as (_, giving):
+            await giving
+            assert (await ask(client, '422["who"]')).startswith('432[["new"')
+        assert "handlers or requests run still, after 0.2 s" in caplog.text
+
+
+@asynchronous
+async def test_a_namespace_that_is_no_more_ends() -> None:
+    app = make_app()
+    app.namespace("/gone")
+    async with serving(app) as site:
+        client = await WebSocketClient.opened(site)
+        async with client:
+            await client.say("40/gone,")
+            assert (await client.text()).startswith("40/gone,")
+            async with succeeding(site, make_app("new")):
+                assert await client.text() == "41/gone,"
+
+
+@asynchronous
+async def test_a_broken_client_is_told_by_the_old_one() -> None:
+    async with serving(make_app(), max_handlers=1) as site:
+        client = await joined(site)
+        await client.say('421["slow",0.3]')
+        await client.send(frame(BINARY, b"", reserved=2))
+        await asyncio.sleep(0.05)
+        async with client, succeeding(site, make_app("new")):
+            assert await client.close_code() == 1002
+
+
+async def only_pings(client: WebSocketClient) -> None:
+    """Hear nothing else until the connection ends."""
+    while True:
+        assert await client.text() == "2"
+
+
+@asynchronous
+async def test_heartbeats_go_on_in_time() -> None:
+    timing: dict[str, Any] = {"ping_interval": 0.4, "ping_timeout": 0.4}
+    async with serving(make_app(), **timing) as site:
+        quiet, live = await joined(site), await joined(site)
+        quiet.answers_pings = False
+        async with quiet, live, succeeding(site, make_app("new"), **timing) as (new, _):
+            listening = asyncio.ensure_future(live.text())
+            with pytest.raises(Gone):
+                await only_pings(quiet)
+            await asyncio.sleep(0.5)
+            assert len(new.engine.connections) == 1
+            new.app.emit("still here")
+            assert await listening == '42["still here"]'
