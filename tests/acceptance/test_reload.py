@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import socketio
 
 from tests.acceptance.test_workers import lives, workers
@@ -22,7 +23,7 @@ import asyncio, os
 from hocket import App, Socket
 
 VERSION = 1
-app = App(workers=2, reload_timeout=20)
+app = App(reload_timeout=20)
 
 @app.on("connect")
 def connect(socket: Socket, auth: dict) -> None:
@@ -52,10 +53,10 @@ TRANSPORTS = (["websocket"], ["polling"], ["polling", "websocket"])
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[tuple[Program, str]]:
-    """Two workers that run main.py of a folder, and their URL."""
+def serving(folder: Path, count: int = 2) -> Iterator[tuple[Program, str]]:
+    """Workers that run main.py of a folder, and their URL."""
     (folder / "main.py").write_text(APP)
-    env = {"HOCKET_PORT": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {"HOCKET_PORT": "0", "HOCKET_WORKERS": str(count), "PYTHONDONTWRITEBYTECODE": "1"}
     with program(sys.executable, "main.py", cwd=folder, env=env) as server:
         yield server, server.url()
 
@@ -63,7 +64,7 @@ def serving(folder: Path) -> Iterator[tuple[Program, str]]:
 def reload(server: Program, times: int = 1) -> None:
     """Reload, and wait until it is done for the so-manieth time."""
     server.signal(signal.SIGHUP)
-    server.said("reloaded 2 workers", times)
+    server.said("info    reloaded: ", times)
 
 
 class Client:
@@ -83,13 +84,19 @@ class Client:
         return await self.socket.call(event, *args, timeout=20)
 
 
+def processes(server: Program) -> list[int]:
+    """Those that serve: the workers, or the one that is a worker alone."""
+    return workers(server) or [server.pid]
+
+
+@pytest.mark.parametrize("count", [1, 2])
 @asynchronous
-async def test_clients_notice_nothing_but_the_new_code(tmp_path: Path) -> None:
-    with serving(tmp_path) as (server, url):
+async def test_clients_notice_nothing_but_the_new_code(tmp_path: Path, count: int) -> None:
+    with serving(tmp_path, count) as (server, url):
         clients = [Client() for _ in range(9)]
         for at, client in enumerate(clients):
             await client.socket.connect(url, transports=TRANSPORTS[at % 3])
-        before = workers(server)
+        before = processes(server)
         sent = 0
         slow = [asyncio.create_task(client.call("slow", 1.5)) for client in clients]
         await asyncio.sleep(0.1)
@@ -102,7 +109,7 @@ async def test_clients_notice_nothing_but_the_new_code(tmp_path: Path) -> None:
                 sent += 1
         assert await asyncio.gather(*slow) == [1] * 9  # they finish in the old code
         await eventually(lambda: all(len(client.heard) >= sent for client in clients))
-        await eventually(lambda: not any(map(lives, before)))
+        await eventually(lambda: not any(lives(pid) for pid in before if pid != server.pid))
         for client in clients:
             assert sorted(client.heard) == list(range(sent))
             for at in range(9):  # in the order in which each of them shouted
@@ -113,18 +120,19 @@ async def test_clients_notice_nothing_but_the_new_code(tmp_path: Path) -> None:
         assert [line for line in server.errors_so_far() if "error" in line] == []
 
 
+@pytest.mark.parametrize("count", [1, 2])
 @asynchronous
-async def test_code_that_does_not_start_changes_nothing(tmp_path: Path) -> None:
-    with serving(tmp_path) as (server, url):
+async def test_code_that_does_not_start_changes_nothing(tmp_path: Path, count: int) -> None:
+    with serving(tmp_path, count) as (server, url):
         client = await WebSocketClient.joined(url)
-        before = workers(server)
+        before = processes(server)
         (tmp_path / "main.py").write_text("import nothing_of_that_name\n")
         server.signal(signal.SIGHUP)
         server.said("not reloaded: the new code does not start")
         server.said("No module named 'nothing_of_that_name'")
         await client.say('421["version"]')
         assert await client.text() == "431[1]"
-        assert workers(server) == before
+        assert processes(server) == before
         (tmp_path / "main.py").write_text(APP.replace("VERSION = 1", "VERSION = 3"))
         reload(server)
         await client.say('421["version"]')
@@ -136,16 +144,18 @@ def files_of(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
+@pytest.mark.parametrize("count", [1, 2])
 @asynchronous
-async def test_many_reloads_leave_everything_as_it_was(tmp_path: Path) -> None:
-    with serving(tmp_path) as (server, url):
+async def test_many_reloads_leave_everything_as_it_was(tmp_path: Path, count: int) -> None:
+    with serving(tmp_path, count) as (server, url):
         clients = [await WebSocketClient.joined(url) for _ in range(10)]
-        reload(server)
-        await eventually(lambda: len(workers(server)) == 2)
-        files = files_of(server.pid), sorted(map(files_of, workers(server)))
-        for times in range(2, 8):
+        for times in (1, 2):  # after which a worker alone has become a supervisor too
             reload(server, times)
-        await eventually(lambda: len(workers(server)) == 2)
+        await eventually(lambda: len(workers(server)) == count)
+        files = files_of(server.pid), sorted(map(files_of, workers(server)))
+        for times in range(3, 9):
+            reload(server, times)
+        await eventually(lambda: len(workers(server)) == count)
         await eventually(
             lambda: (files_of(server.pid), sorted(map(files_of, workers(server)))) == files
         )
@@ -155,13 +165,16 @@ async def test_many_reloads_leave_everything_as_it_was(tmp_path: Path) -> None:
             client.close()
 
 
+@pytest.mark.parametrize("count", [1, 2])
 @asynchronous
-async def test_stopping_does_not_wait_for_what_a_reload_waits_for(tmp_path: Path) -> None:
-    with serving(tmp_path) as (server, url):
+async def test_stopping_does_not_wait_for_what_a_reload_waits_for(
+    tmp_path: Path, count: int
+) -> None:
+    with serving(tmp_path, count) as (server, url):
         client = await WebSocketClient.joined(url)
         await client.say('421["slow",30]')
         await asyncio.sleep(0.1)
-        before = workers(server)
+        before = processes(server)
         reload(server)
         assert any(map(lives, before))
         os.kill(server.pid, signal.SIGTERM)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket as sockets
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -52,16 +53,32 @@ async def _serve_as_member(worker: Worker, place: control.Place) -> None:
     await Member(worker, place).serve()
 
 
-async def _serve(worker: Worker, listener: Any) -> None:
-    stop = asyncio.Event()
+async def _serve(worker: Worker, listener: sockets.socket) -> None:
+    stop, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _stop_once, loop, number, stop)
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
     await worker.start(listener)
     worker.garbage.settle()
     print(f"Hocket serves {url_of(listener)}", flush=True)
+    reloading = loop.create_task(_reload(worker, listener.dup(), reload, stop))
     await stop.wait()
+    if worker.entrance.listener is None:  # taken over: the supervisor that this becomes stops
+        await reloading
+    reloading.cancel()
     await worker.stop()
+
+
+async def _reload(
+    worker: Worker, listener: sockets.socket, reload: asyncio.Event, stop: asyncio.Event
+) -> None:
+    while not stop.is_set():
+        await reload.wait()
+        from hocket.instance.renewal import Renewal  # lazy: for those who reload
+
+        reload.clear()
+        await Renewal(worker, listener, stop, reload).run()
 
 
 def _stop_once(loop: asyncio.AbstractEventLoop, number: int, stop: asyncio.Event) -> None:

@@ -13,26 +13,14 @@ import logging
 import os
 import signal
 import socket as sockets
-import subprocess
 import sys
 import time
 from typing import Final
 
 import msgspec
 
-from hocket.broker.channel import Channel, close_files
-from hocket.instance.control import (
-    GiveWay,
-    Message,
-    Open,
-    Peer,
-    Place,
-    Ready,
-    Stop,
-    Took,
-    decode,
-    encode,
-)
+from hocket.instance.control import AnyMessage, GiveWay, Open, Peer, Ready, Stop
+from hocket.instance.hand import Adopted, Hand
 from hocket.instance.limits import open_files
 from hocket.instance.listener import url_of
 from hocket.instance.logs import set_up_logs
@@ -40,6 +28,7 @@ from hocket.settings import Settings
 
 log = logging.getLogger("hocket")
 
+SIGNALS: Final = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 STEADY: Final = 10.0  # seconds after which a worker's death is not a failure to start
 SLOWEST: Final = 10.0  # seconds between two tries to replace a worker
 STARTING: Final = 60.0  # seconds that new code may take to start when it is reloaded
@@ -53,18 +42,38 @@ class Plan(msgspec.Struct):
     workers: int
     command: list[str]
     about: str
+    adopted: tuple[int, int] | None  # the pid and the control socket of a worker that is there
+    stopping: bool
+    reload: bool
     log_format: str
     log_level: str
 
 
-def supervise(listener: sockets.socket, settings: Settings, workers: int) -> None:
-    """This process becomes the supervisor, with the pid that it has. Does not return."""
-    listener.set_inheritable(True)
+def supervise(
+    listener: sockets.socket,
+    settings: Settings,
+    workers: int,
+    adopted: tuple[int, int] | None = None,
+    stopping: bool = False,
+    reload: bool = False,
+) -> None:
+    """This process becomes the supervisor, with the pid that it has. Does not return.
+
+    Args:
+        adopted: pid and control socket of a worker that this process has started and that serves.
+        stopping, reload: whether it has been told to stop, to reload.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the supervisor has its handlers
+    for fd in (listener.fileno(), *(adopted[1:] if adopted else ())):
+        os.set_inheritable(fd, True)
     plan = Plan(
         listener.fileno(),
         workers,
-        [sys.executable, *sys.orig_argv[1:]],
+        command(),
         describe(settings, workers),
+        adopted,
+        stopping,
+        reload,
         settings.log_format,
         settings.log_level,
     )
@@ -72,6 +81,11 @@ def supervise(listener: sockets.socket, settings: Settings, workers: int) -> Non
     sys.stderr.flush()
     program = [sys.executable, "-m", __name__, msgspec.json.encode(plan).decode()]
     os.execv(sys.executable, program)  # noqa: S606 - no shell, and our own program
+
+
+def command() -> list[str]:
+    """How this program was started."""
+    return [sys.executable, *sys.orig_argv[1:]]
 
 
 def describe(settings: Settings, workers: int) -> str:
@@ -82,26 +96,6 @@ def describe(settings: Settings, workers: int) -> str:
         f"{workers} workers: max_connections={settings.max_connections} takes so many where a "
         f"process may open {open_files()} files"
     )
-
-
-class Hand:
-    """One worker, from its start until its process has ended."""
-
-    def __init__(self, number: int, process: subprocess.Popen[bytes]) -> None:
-        self.number = number
-        self.process = process
-        self.channel: Channel
-        self.began = time.monotonic()
-        loop = asyncio.get_running_loop()
-        self.ready: asyncio.Future[bool] = loop.create_future()
-        self.took: asyncio.Future[bool] = loop.create_future()
-
-    def tell(self, message: Message, *files: int) -> None:
-        self.channel.send(encode(message), files)
-
-    @property
-    def is_ready(self) -> bool:
-        return self.ready.done() and self.ready.result()
 
 
 class Supervisor:
@@ -115,6 +109,7 @@ class Supervisor:
         self._leaving: set[Hand] = set()  # have given their place to another, or are to take one
         self._delays: dict[int, float] = {}
         self._reloading: asyncio.Task[None] | None = None
+        self._again = False
         self._serving = False
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
@@ -125,26 +120,51 @@ class Supervisor:
             self._loop.add_signal_handler(number, self._stop)
         self._loop.add_signal_handler(signal.SIGCHLD, self._look)
         self._loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
-        # One first: what is wrong with an application is said once, not by every worker.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        failed = None
+        if self._plan.adopted is not None:
+            self._adopt(*self._plan.adopted)
+        else:
+            failed = await self._begin()
+        if failed is None:
+            await self._stopping.wait()
+        await self._end()
+        return 0 if failed is None or self._stopping.is_set() else failed.process.returncode or 1
+
+    async def _begin(self) -> Hand | None:
+        """Start all workers; one that cannot be started. One first: what is wrong with an
+        application is said once, not by every worker.
+        """
         first = self._start(0)
         others = []
         if await first.ready:
             others = [self._start(number) for number in range(1, self._plan.workers)]
             for hand in others:
                 await hand.ready
-        if all(hand.is_ready for hand in (first, *others)):
-            self._serve()
-            await self._stopping.wait()
         failed = next((hand for hand in (first, *others) if not hand.is_ready), None)
-        await self._end()
-        return 0 if failed is None or self._stopping.is_set() else failed.process.returncode or 1
+        if failed is None:
+            self._serve()
+            print(f"Hocket serves {url_of(self._listener)}", flush=True)
+            log.info(self._plan.about)
+        return failed
+
+    def _adopt(self, pid: int, control: int) -> None:
+        """A worker that serves already."""
+        socket = sockets.socket(fileno=control)
+        socket.set_inheritable(False)
+        hand = self._hands[0] = Hand(0, Adopted(pid), socket, self._told)
+        hand.ready.set_result(True)
+        self._serve()
+        self._look()  # it may have ended meanwhile
+        if self._plan.stopping:
+            self._stop()
+        elif self._plan.reload:
+            self._reload_soon()
 
     def _serve(self) -> None:
         self._serving = True
         for hand in self._hands.values():
             hand.tell(Open())
-        print(f"Hocket serves {url_of(self._listener)}", flush=True)
-        log.info(self._plan.about)
 
     # Workers come
 
@@ -153,31 +173,10 @@ class Supervisor:
         return hand
 
     def _launch(self, number: int, old: sockets.socket | None = None) -> Hand:
-        ours, theirs = sockets.socketpair()
-        place = Place(
-            number, theirs.fileno(), self._listener.fileno(), -1 if old is None else old.fileno()
-        )
-        with theirs:
-            process = subprocess.Popen(  # noqa: S603 - the command that the user gave us
-                self._plan.command,
-                pass_fds=[fd for fd in place[1:] if fd >= 0],
-                env=place.environment(),
-            )
-        hand = Hand(number, process)
-        hand.channel = Channel(
-            self._loop, ours, lambda data, files: self._told(hand, data, files), lambda: None
-        )
-        return hand
+        return Hand.launch(number, self._plan.command, self._listener, self._told, old=old)
 
-    def _told(self, hand: Hand, data: bytes, files: list[int]) -> None:
-        close_files(files)
-        message = decode(data)
-        if isinstance(message, Took) and not hand.took.done():
-            hand.took.set_result(True)
-        elif isinstance(message, Ready) and not hand.ready.done():
-            hand.ready.set_result(True)
-            if hand in self._leaving:
-                return
+    def _told(self, hand: Hand, message: AnyMessage) -> None:
+        if isinstance(message, Ready) and hand not in self._leaving:
             for other in self._hands.values():
                 if other is not hand and other.is_ready:
                     _introduce(hand, other)
@@ -196,10 +195,7 @@ class Supervisor:
             self._ended.set()
 
     def _gone(self, hand: Hand) -> None:
-        hand.channel.close()
-        for future in (hand.ready, hand.took):
-            if not future.done():
-                future.set_result(False)
+        hand.gone()
         if hand in self._leaving:
             self._leaving.discard(hand)
         else:
@@ -210,8 +206,14 @@ class Supervisor:
     # Reload
 
     def _reload_soon(self) -> None:
+        self._again = True  # also while one is under way, which may have read older code
         if self._serving and (self._reloading is None or self._reloading.done()):
-            self._reloading = self._loop.create_task(self._reload())
+            self._reloading = self._loop.create_task(self._reload_all())
+
+    async def _reload_all(self) -> None:
+        while self._again and not self._stopping.is_set():
+            self._again = False
+            await self._reload()
 
     async def _reload(self) -> None:
         """One worker after the other gives its place to a process with the code that is on disk
@@ -221,7 +223,7 @@ class Supervisor:
         for number in sorted(self._hands):
             if self._stopping.is_set() or not await self._renew(number):
                 return
-        log.info("reloaded %d workers in %.1f s", len(self._hands), time.monotonic() - began)
+        log.info("reloaded: workers %d, seconds %.1f", len(self._hands), time.monotonic() - began)
 
     async def _renew(self, number: int) -> bool:
         ours, theirs = sockets.socketpair()
@@ -298,7 +300,8 @@ def _introduce(one: Hand, other: Hand) -> None:
     other.tell(Peer(one.number), ends[1].detach())
 
 
-def _how(status: int) -> str:
+def _how(status: int | None) -> str:
+    status = status or 0
     return f"signal {-status}" if status < 0 else f"status {status}"
 
 

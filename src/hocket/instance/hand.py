@@ -1,0 +1,118 @@
+"""A worker's process, as whoever started it sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket as sockets
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from hocket.broker.channel import Channel, close_files
+from hocket.instance.control import AnyMessage, Message, Place, Ready, Took, decode, encode
+
+
+class Process(Protocol):
+    """What is asked of a child process; see subprocess.Popen."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None: ...
+    def kill(self) -> None: ...
+
+
+class Adopted:
+    """A child that was started by what this process was before it became a supervisor."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+                self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+            except ChildProcessError:
+                self.returncode = 1
+        return self.returncode
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, 9)
+
+
+class Hand:
+    """One worker, from its start until its process has ended.
+
+    Args:
+        number: of the worker.
+        process: its process.
+        control: the socket to it.
+        told: gets what it says, after `ready` and `took` have.
+        ended: called when it closes the socket.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        process: Process,
+        control: sockets.socket,
+        told: Callable[[Hand, AnyMessage], None],
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.number = number
+        self.process = process
+        self.began = time.monotonic()
+        self.ready: asyncio.Future[bool] = loop.create_future()
+        self.took: asyncio.Future[bool] = loop.create_future()
+        self._on_told = told
+        self.channel = Channel(loop, control, self._received, ended)
+
+    @classmethod
+    def launch(
+        cls,
+        number: int,
+        command: list[str],
+        listener: sockets.socket,
+        told: Callable[[Hand, AnyMessage], None],
+        ended: Callable[[], None] = lambda: None,
+        old: sockets.socket | None = None,
+    ) -> Hand:
+        """Start it. `old`: a socket to the process whose place it is to take."""
+        ours, theirs = sockets.socketpair()
+        place = Place(
+            number, theirs.fileno(), listener.fileno(), -1 if old is None else old.fileno()
+        )
+        with theirs:
+            process = subprocess.Popen(  # noqa: S603 - the command that the user gave us
+                command, pass_fds=[fd for fd in place[1:] if fd >= 0], env=place.environment()
+            )
+        return cls(number, process, ours, told, ended)
+
+    def _received(self, data: bytes, files: list[int]) -> None:
+        close_files(files)
+        message = decode(data)
+        if isinstance(message, Ready) and not self.ready.done():
+            self.ready.set_result(True)
+        elif isinstance(message, Took) and not self.took.done():
+            self.took.set_result(True)
+        self._on_told(self, message)
+
+    def tell(self, message: Message, *files: int) -> None:
+        self.channel.send(encode(message), files)
+
+    @property
+    def is_ready(self) -> bool:
+        return self.ready.done() and self.ready.result()
+
+    def gone(self) -> None:
+        """Its process has ended: nobody waits for it any more."""
+        self.channel.close()
+        for future in (self.ready, self.took):
+            if not future.done():
+                future.set_result(False)

@@ -1,0 +1,86 @@
+"""Reload where there is one worker, which is the process that the user started: a child takes
+everything over, and this process becomes its supervisor, with the pid that it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket as sockets
+
+from hocket.instance.control import Open
+from hocket.instance.hand import Hand
+from hocket.instance.handover import Giver
+from hocket.instance.supervisor import STARTING, command, supervise
+from hocket.instance.worker import Worker
+
+log = logging.getLogger("hocket")
+
+
+class Renewal:
+    """One try.
+
+    Args:
+        worker: that serves now.
+        listener: a copy of its listening socket.
+        stop, reload: set when this process has been told to stop, to reload.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        listener: sockets.socket,
+        stop: asyncio.Event,
+        reload: asyncio.Event,
+    ) -> None:
+        self._worker = worker
+        self._listener = listener
+        self._stop = stop
+        self._reload = reload
+        self._giver: Giver | None = None
+
+    async def run(self) -> None:
+        """Does not return when the new code starts."""
+        ours, theirs = sockets.socketpair()
+        with theirs:
+            new = Hand.launch(
+                0, command(), self._listener, lambda hand, message: None, self._ended, theirs
+            )
+        self._new = new
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(STARTING, new.process.kill)
+        ready = await new.ready
+        timer.cancel()
+        if not ready or self._stop.is_set():
+            ours.close()
+            new.process.kill()
+            log.error("not reloaded: the new code does not start; everything goes on as it was")
+            return
+        self._giver = giver = Giver(self._worker, ours)
+        opening = loop.create_task(self._open())
+        hurrying = loop.create_task(self._hurry(giver))
+        await giver.give(self._worker.settings.reload_timeout)
+        await self._worker.stop()
+        await giver.part()
+        await opening
+        hurrying.cancel()
+        control, _, _ = new.channel.detach()
+        adopted = new.process.pid, control
+        asked = self._stop.is_set(), self._reload.is_set()
+        supervise(self._listener, self._worker.settings, 1, adopted, *asked)
+
+    async def _open(self) -> None:
+        if await self._new.took:
+            self._new.tell(Open())
+            self._new.channel.flush()
+            log.info("reloaded: this process is a supervisor from now on")
+
+    async def _hurry(self, giver: Giver) -> None:
+        await self._stop.wait()
+        giver.hurry()
+
+    def _ended(self) -> None:
+        """The new process has gone: a supervisor starts another."""
+        self._new.gone()
+        if self._giver is not None:
+            self._giver.hurry()
