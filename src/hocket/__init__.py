@@ -8,6 +8,7 @@ from hocket.hub.dispatch import NO_ACK
 from hocket.hub.handshake import Handshake
 from hocket.hub.socket import Socket
 from hocket.hub.target import Target
+from hocket.instance.emitter import Emitter
 from hocket.instance.foreground import run_app
 
 App.runner = run_app
@@ -20,6 +21,7 @@ __all__ = [
     "CallTimeout",
     "ConnectError",
     "Disconnected",
+    "Emitter",
     "Handshake",
     "HocketError",
     "Namespace",

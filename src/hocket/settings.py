@@ -148,6 +148,12 @@ class Settings:
     keep_alive: float = setting(
         75.0, _seconds, "time that an HTTP connection may rest between requests", "seconds"
     )
+    run_dir: str = setting(
+        "",
+        str,
+        "folder for the socket of `hocket reload` and hocket.Emitter, of this user alone; "
+        "empty: none",
+    )
     reload_timeout: float = setting(
         60.0,
         _seconds,

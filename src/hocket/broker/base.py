@@ -10,6 +10,8 @@ from hocket.broker.messages import Answer, AnyMessage, Call, Message, Who
 
 OLD: Final = -1  # instead of a worker's number: the process that has given its place to this one
 
+EMITTER: Final = -2  # a process that only emits (hocket.Emitter)
+
 
 class Broker(Protocol):
     """The other workers of the instance.

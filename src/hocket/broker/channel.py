@@ -28,6 +28,11 @@ _CLOSE_ON_EXEC: Final = getattr(sockets, "MSG_CMSG_CLOEXEC", 0)
 Received = Callable[[bytes, list[int]], None]
 
 
+def framed(message: bytes, files: int = 0) -> bytes:
+    """A message as it travels, with the number of files that come with it."""
+    return _HEAD.pack(len(message), files) + message
+
+
 def _nobody_asks(full: bool) -> None:
     """For channels whose sender sends no more than a little."""
 
@@ -81,7 +86,7 @@ class Channel:
         if self.closed:
             close_files(files)
             return
-        data = _HEAD.pack(len(message), len(files)) + message
+        data = framed(message, len(files))
         self._queue.append((data, files))
         self.pending += len(data)
         if not self._planned and not self._blocked:

@@ -11,13 +11,17 @@ from typing import Final
 
 import msgspec
 
-from hocket.broker.base import OLD
+from hocket.broker.base import EMITTER, OLD
 from hocket.broker.channel import Channel, close_files
 from hocket.broker.messages import (
     Answer,
     AnyMessage,
     Call,
     Called,
+    Disconnect,
+    Emit,
+    Join,
+    Leave,
     Message,
     Moved,
     Present,
@@ -70,6 +74,7 @@ class LocalBroker:
         self._read: Callable[[int, AnyMessage], None]
         self._links: dict[int, Link] = {}
         self._given: dict[int, Link] = {}
+        self._emitters: set[Channel] = set()
         self.old: Channel | None = None  # to the process that has given its place to this one
         self._full: set[int] = set()
         self._ids = 0
@@ -102,6 +107,25 @@ class LocalBroker:
             link.channel.hold()
         return link
 
+    def hear(self, socket: sockets.socket) -> Channel:
+        """A process that only emits, and acts for everybody as the app's own handlers do."""
+        channel = Channel(
+            self._loop,
+            socket,
+            lambda data, files: self._emitted(data, files),
+            lambda: self._emitters.discard(channel),
+        )
+        self._emitters.add(channel)
+        if self._held:
+            channel.hold()
+        return channel
+
+    def _emitted(self, data: bytes, files: list[int]) -> None:
+        close_files(files)
+        message = decode(data)
+        if isinstance(message, Emit | Join | Leave | Disconnect):
+            self._read(EMITTER, message)
+
     def has(self, peer: int) -> bool:
         return peer in self._links
 
@@ -120,14 +144,16 @@ class LocalBroker:
     def hold(self, held: bool) -> None:
         """Read nothing from other workers, or go on: too much waits to be sent to clients here."""
         self._held = held
-        for link in self._links.values():
+        for channel in (*self._emitters, *[link.channel for link in self._links.values()]):
             if held:
-                link.channel.hold()
+                channel.hold()
             else:
-                link.channel.release()
+                channel.release()
 
     def close(self) -> None:
         """End all links; what waits is sent as far as it can be at once."""
+        for channel in self._emitters:
+            channel.close()
         for link in tuple(self._links.values()):
             link.channel.flush()
             link.channel.close()
@@ -145,11 +171,19 @@ class LocalBroker:
             fd, received, unsent = link.channel.detach()
             given.append((LinkTo(link.peer, received, unsent, list(link.asked), link.share), fd))
         self._given, self._links = self._links, {}
+        for channel in self._emitters:
+            fd, received, unsent = channel.detach()
+            given.append((LinkTo(EMITTER, received, unsent, [], 0), fd))
+        self._emitters.clear()
         return given
 
     def take_link(self, given: LinkTo, fd: int) -> None:
         """A link of the process before this one, which wants the answers to its questions."""
-        link = self._link(given.peer, sockets.socket(fileno=fd))
+        socket = sockets.socket(fileno=fd)
+        if given.peer == EMITTER:
+            self.hear(socket).go_on(given.received, given.unsent)
+            return
+        link = self._link(given.peer, socket)
         link.share = given.share
         for id in given.asked:
             future = link.asked[id] = self._loop.create_future()

@@ -222,7 +222,7 @@ class Elsewhere:
 
     def _target(self, peer: int, chosen: Chosen) -> Target | None:
         nsp = self._hub.addressed(chosen.namespace)
-        how = HERE if peer != OLD else EVERYWHERE
+        how = HERE if peer >= 0 else EVERYWHERE
         return Target(nsp, chosen.rooms, chosen.excluded, how) if nsp is not None else None
 
     def _emitted(self, peer: int, message: Emit) -> None:

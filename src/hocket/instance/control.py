@@ -40,7 +40,11 @@ class Took(Message, frozen=True, tag=6):
     """From a worker: all that the process before it had is here."""
 
 
-AnyMessage = Ready | Peer | Open | Stop | GiveWay | Took
+class Hear(Message, frozen=True, tag=7):
+    """To a worker, with the connection of an Emitter."""
+
+
+AnyMessage = Ready | Peer | Open | Stop | GiveWay | Took | Hear
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(AnyMessage)

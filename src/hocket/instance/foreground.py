@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import logging
 import signal
 import socket as sockets
 import sys
@@ -18,6 +20,8 @@ from hocket.instance.listener import open_listener, url_of
 from hocket.instance.logs import set_up_logs
 from hocket.instance.worker import Worker
 from hocket.settings import Settings
+
+log = logging.getLogger("hocket")
 
 
 def run_app(app: App, flags: Mapping[str, Any]) -> None:
@@ -42,7 +46,7 @@ def run(
             from hocket.instance.supervisor import supervise  # lazy: for several workers
 
             supervise(listener, settings, workers)
-        serving = _serve(make_worker(app, settings), listener)
+        serving = Foreground(make_worker(app, settings), listener).serve()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serving)
 
@@ -53,32 +57,72 @@ async def _serve_as_member(worker: Worker, place: control.Place) -> None:
     await Member(worker, place).serve()
 
 
-async def _serve(worker: Worker, listener: sockets.socket) -> None:
-    stop, reload = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, _stop_once, loop, number, stop)
-    loop.add_signal_handler(signal.SIGHUP, reload.set)
-    await worker.start(listener)
-    worker.garbage.settle()
-    print(f"Hocket serves {url_of(listener)}", flush=True)
-    reloading = loop.create_task(_reload(worker, listener.dup(), reload, stop))
-    await stop.wait()
-    if worker.entrance.listener is None:  # taken over: the supervisor that this becomes stops
-        await reloading
-    reloading.cancel()
-    await worker.stop()
+class Foreground:
+    """One worker, in the process that the user started.
 
+    Args:
+        worker: not started yet.
+        listener: for it.
+    """
 
-async def _reload(
-    worker: Worker, listener: sockets.socket, reload: asyncio.Event, stop: asyncio.Event
-) -> None:
-    while not stop.is_set():
-        await reload.wait()
-        from hocket.instance.renewal import Renewal  # lazy: for those who reload
+    def __init__(self, worker: Worker, listener: sockets.socket) -> None:
+        self._worker = worker
+        self._listener = listener
+        self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
+        self._asked: list[asyncio.Future[str]] = []
 
-        reload.clear()
-        await Renewal(worker, listener, stop, reload).run()
+    async def serve(self) -> None:
+        """Until SIGINT or SIGTERM."""
+        worker, loop = self._worker, asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, _stop_once, loop, number, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+        run_dir = worker.settings.run_dir
+        if run_dir:
+            worker.join_others(0)  # an Emitter is somebody else too
+        await worker.start(self._listener)
+        worker.garbage.settle()
+        desk = self._open_desk(run_dir) if run_dir else None
+        print(f"Hocket serves {url_of(self._listener)}", flush=True)
+        reloading = loop.create_task(self._reload_when_asked(self._listener.dup()))
+        await self._stop.wait()
+        if worker.entrance.listener is None:  # taken over: the supervisor that this becomes stops
+            await reloading
+        reloading.cancel()
+        if desk is not None:
+            desk.close()
+        await worker.stop()
+
+    def _open_desk(self, run_dir: str) -> Any:
+        from hocket.instance.desk import Desk  # lazy: for those who have a run_dir
+
+        return Desk(run_dir, {"reload": self._ask_to_reload}, self._hear)
+
+    def _hear(self, emitter: sockets.socket) -> None:
+        if self._worker.broker is not None:
+            self._worker.broker.hear(emitter)
+
+    async def _ask_to_reload(self) -> str:
+        outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._asked.append(outcome)
+        self._reload.set()
+        return await outcome
+
+    async def _reload_when_asked(self, listener: sockets.socket) -> None:
+        while not self._stop.is_set():
+            await self._reload.wait()
+            from hocket.instance.desk import Refused, settle  # lazy: for those who reload
+            from hocket.instance.renewal import Renewal  # lazy: as above
+
+            self._reload.clear()
+            asked, self._asked = self._asked, []
+            taken = functools.partial(settle, asked)
+            try:
+                await Renewal(self._worker, listener, self._stop, self._reload, taken).run()
+            except Refused as refused:
+                log.error("%s", refused)
+                settle(asked, refused)
 
 
 def _stop_once(loop: asyncio.AbstractEventLoop, number: int, stop: asyncio.Event) -> None:

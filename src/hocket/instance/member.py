@@ -9,7 +9,18 @@ import socket as sockets
 from typing import Final
 
 from hocket.broker.channel import Channel, close_files
-from hocket.instance.control import GiveWay, Open, Peer, Place, Ready, Stop, Took, decode, encode
+from hocket.instance.control import (
+    GiveWay,
+    Hear,
+    Open,
+    Peer,
+    Place,
+    Ready,
+    Stop,
+    Took,
+    decode,
+    encode,
+)
 from hocket.instance.handover import Giver, Heir
 from hocket.instance.worker import Worker
 
@@ -63,6 +74,8 @@ class Member:
             self._worker.broker.link(message.number, socket)
         elif isinstance(message, Open):
             self._worker.open(self._listener)
+        elif isinstance(message, Hear) and self._worker.broker is not None and files:
+            self._worker.broker.hear(sockets.socket(fileno=files.pop()))
         elif isinstance(message, GiveWay) and files:
             self._giver = Giver(self._worker, sockets.socket(fileno=files.pop()))
             self._end.set()

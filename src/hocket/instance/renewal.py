@@ -7,8 +7,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket as sockets
+from collections.abc import Callable
 
 from hocket.instance.control import Open
+from hocket.instance.desk import Refused
 from hocket.instance.hand import Hand
 from hocket.instance.handover import Giver
 from hocket.instance.supervisor import STARTING, command, supervise
@@ -24,6 +26,7 @@ class Renewal:
         worker: that serves now.
         listener: a copy of its listening socket.
         stop, reload: set when this process has been told to stop, to reload.
+        taken: called when the new process has everything.
     """
 
     def __init__(
@@ -32,15 +35,17 @@ class Renewal:
         listener: sockets.socket,
         stop: asyncio.Event,
         reload: asyncio.Event,
+        taken: Callable[[str], None],
     ) -> None:
         self._worker = worker
         self._listener = listener
         self._stop = stop
         self._reload = reload
+        self._taken = taken
         self._giver: Giver | None = None
 
     async def run(self) -> None:
-        """Does not return when the new code starts."""
+        """Does not return when the new code starts. Raises Refused when it does not."""
         ours, theirs = sockets.socketpair()
         with theirs:
             new = Hand.launch(
@@ -54,8 +59,7 @@ class Renewal:
         if not ready or self._stop.is_set():
             ours.close()
             new.process.kill()
-            log.error("not reloaded: the new code does not start; everything goes on as it was")
-            return
+            raise Refused("not reloaded: the new code does not start; everything goes on as it was")
         self._giver = giver = Giver(self._worker, ours)
         opening = loop.create_task(self._open())
         hurrying = loop.create_task(self._hurry(giver))
@@ -73,7 +77,9 @@ class Renewal:
         if await self._new.took:
             self._new.tell(Open())
             self._new.channel.flush()
-            log.info("reloaded: this process is a supervisor from now on")
+            done = "reloaded: this process is a supervisor from now on"
+            log.info(done)
+            self._taken(done)
 
     async def _hurry(self, giver: Giver) -> None:
         await self._stop.wait()

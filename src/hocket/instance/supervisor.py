@@ -19,7 +19,8 @@ from typing import Final
 
 import msgspec
 
-from hocket.instance.control import AnyMessage, GiveWay, Open, Peer, Ready, Stop
+from hocket.instance.control import AnyMessage, GiveWay, Hear, Open, Peer, Ready, Stop
+from hocket.instance.desk import Desk, Refused, settle
 from hocket.instance.hand import Adopted, Hand
 from hocket.instance.limits import open_files
 from hocket.instance.listener import url_of
@@ -45,6 +46,7 @@ class Plan(msgspec.Struct):
     adopted: tuple[int, int] | None  # the pid and the control socket of a worker that is there
     stopping: bool
     reload: bool
+    run_dir: str
     log_format: str
     log_level: str
 
@@ -74,6 +76,7 @@ def supervise(
         adopted,
         stopping,
         reload,
+        settings.run_dir,
         settings.log_format,
         settings.log_level,
     )
@@ -110,6 +113,7 @@ class Supervisor:
         self._delays: dict[int, float] = {}
         self._reloading: asyncio.Task[None] | None = None
         self._again = False
+        self._asked: list[asyncio.Future[str]] = []
         self._serving = False
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
@@ -127,7 +131,10 @@ class Supervisor:
         else:
             failed = await self._begin()
         if failed is None:
+            desk = self._open_desk()
             await self._stopping.wait()
+            if desk is not None:
+                desk.close()
         await self._end()
         return 0 if failed is None or self._stopping.is_set() else failed.process.returncode or 1
 
@@ -160,6 +167,17 @@ class Supervisor:
             self._stop()
         elif self._plan.reload:
             self._reload_soon()
+
+    def _open_desk(self) -> Desk | None:
+        acts = {"reload": self.reload}
+        return Desk(self._plan.run_dir, acts, self._hear) if self._plan.run_dir else None
+
+    def _hear(self, emitter: sockets.socket) -> None:
+        """An Emitter has come: some worker takes it on."""
+        ready = [hand for hand in self._hands.values() if hand.is_ready]
+        if ready:
+            ready[0].tell(Hear(), emitter.detach())
+        emitter.close()
 
     def _serve(self) -> None:
         self._serving = True
@@ -210,22 +228,37 @@ class Supervisor:
         if self._serving and (self._reloading is None or self._reloading.done()):
             self._reloading = self._loop.create_task(self._reload_all())
 
+    async def reload(self) -> str:
+        """What the desk is asked for: reload, and say how it went. Raises Refused."""
+        outcome: asyncio.Future[str] = self._loop.create_future()
+        self._asked.append(outcome)
+        self._reload_soon()
+        return await outcome
+
     async def _reload_all(self) -> None:
         while self._again and not self._stopping.is_set():
             self._again = False
-            await self._reload()
+            asked, self._asked = self._asked, []
+            try:
+                settle(asked, await self._reload())
+            except Refused as refused:
+                log.error("%s", refused)
+                settle(asked, refused)
 
-    async def _reload(self) -> None:
+    async def _reload(self) -> str:
         """One worker after the other gives its place to a process with the code that is on disk
         now. If that does not start, all stays as it is.
         """
         began = time.monotonic()
         for number in sorted(self._hands):
-            if self._stopping.is_set() or not await self._renew(number):
-                return
-        log.info("reloaded: workers %d, seconds %.1f", len(self._hands), time.monotonic() - began)
+            if self._stopping.is_set():
+                raise Refused("not reloaded: the server stops")
+            await self._renew(number)
+        done = f"reloaded: workers {len(self._hands)}, seconds {time.monotonic() - began:.1f}"
+        log.info("%s", done)
+        return done
 
-    async def _renew(self, number: int) -> bool:
+    async def _renew(self, number: int) -> None:
         ours, theirs = sockets.socketpair()
         with theirs:
             new = self._launch(number, theirs)
@@ -236,21 +269,15 @@ class Supervisor:
             timer.cancel()
             old = self._hands.get(number)
             if not ready or old is None or not old.is_ready:
-                self._give_up(new, ready)
-                return False
+                new.process.kill()
+                why = "a worker has ended" if ready else "the new code does not start"
+                raise Refused(f"not reloaded: {why}; everything goes on as it was")
             old.tell(GiveWay(), ours.detach())
         self._leaving.add(old)
         self._hands[number] = new
         self._leaving.discard(new)
         if await new.took:
             new.tell(Open())
-        return True
-
-    def _give_up(self, new: Hand, ready: bool) -> None:
-        why = "its worker is not there" if ready else "the new code does not start"
-        log.error("not reloaded: %s; everything goes on as it was", why)
-        if ready:
-            new.process.kill()
 
     def _replace(self, hand: Hand) -> None:
         steady = time.monotonic() - hand.began >= STEADY

@@ -1,0 +1,207 @@
+"""What this machine allows, measured against a number of users; for `hocket doctor`."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket as sockets
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from hocket.instance.limits import open_files, room
+from hocket.instance.listener import BACKLOG
+
+WARM: Final = 50  # clients that bring along what only the first ones take
+SAMPLE: Final = 4_000  # clients that are connected to see what one takes
+# What the kernel keeps for an idle TCP connection (socket, its files, epoll), measured: 1,000,000
+# connections took 10 GB for both ends.
+KERNEL: Final = 5_000
+_SERVER: Final = """
+from hocket import App
+app = App()
+@app.on("connect")
+def connect(socket, auth):
+    socket.user = auth["user"]
+    socket.join("everyone", auth["user"][:2])
+app.run(port=0)
+"""
+_HEAD: Final = (
+    b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\n"
+    b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+class Finding(NamedTuple):
+    """One line: what was looked at, how it is, and what to do about it (empty: nothing)."""
+
+    what: str
+    found: str
+    advice: str = ""
+
+
+def read(path: str) -> str:
+    """A file of the kernel's; empty where there is none."""
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""
+
+
+def examine(users: int, workers: int) -> list[Finding]:
+    """Everything but `memory`. Takes milliseconds."""
+    return [
+        _files(users, workers),
+        _queue("net.core.somaxconn", "connections that may wait to be accepted"),
+        _queue("net.ipv4.tcp_max_syn_backlog", "connections that may be half open"),
+        *_ports(users),
+        *_socket_memory(users),
+        _package("uvloop", "the event loop is slower without it"),
+        _package("httptools", "needed"),
+        _python(),
+    ]
+
+
+def _files(users: int, workers: int) -> Finding:
+    files = open_files()
+    each = room(files)
+    needed = -(-users // each)
+    found = f"{files} for each process: {each} connections for each worker"
+    if needed <= workers:
+        return Finding("open files", found)
+    return Finding(
+        "open files",
+        found,
+        f"--workers {needed} (or --max-connections {users}), or raise the limit: "
+        f"LimitNOFILE={-(-users // workers) * 11 // 10 + 128} in the systemd unit, `ulimit -n`",
+    )
+
+
+def _queue(name: str, meaning: str) -> Finding:
+    text = read("/proc/sys/" + name.replace(".", "/"))
+    if not text:
+        return Finding(name, "not on this system")
+    if int(text) >= BACKLOG:
+        return Finding(name, f"{text} {meaning}")
+    return Finding(name, f"{text} {meaning}", f"sysctl -w {name}={BACKLOG}, for storms of clients")
+
+
+def _ports(users: int) -> list[Finding]:
+    text = read("/proc/sys/net/ipv4/ip_local_port_range")
+    if not text:
+        return []
+    low, high = map(int, text.split())
+    count, name = high - low + 1, "net.ipv4.ip_local_port_range"
+    found = f"{count} ports: so many connections from one proxy address to one of this server's"
+    if count >= users:
+        return [Finding(name, found)]
+    advice = f"behind one proxy: sysctl -w {name}='1024 65535'"
+    if users > 64_000:
+        advice += f", and {-(-users // 64_000)} addresses to listen on or to come from"
+    return [Finding(name, found, advice)]
+
+
+def _socket_memory(users: int) -> list[Finding]:
+    text = read("/proc/sys/net/ipv4/tcp_mem")
+    if not text:
+        return []
+    page = os.sysconf("SC_PAGE_SIZE")
+    most = int(text.split()[2]) * page
+    # A page for each client while a broadcast is on its way to all of them.
+    needed = users * page
+    found = f"{most >> 20} MiB for what waits in sockets"
+    if needed <= most:
+        return [Finding("net.ipv4.tcp_mem", found)]
+    pages = needed // page
+    return [
+        Finding(
+            "net.ipv4.tcp_mem",
+            found,
+            f"sysctl -w net.ipv4.tcp_mem='{pages // 2} {pages * 3 // 4} {pages}'",
+        )
+    ]
+
+
+def _package(name: str, why: str) -> Finding:
+    there = importlib.util.find_spec(name) is not None
+    return (
+        Finding(name, "installed")
+        if there
+        else Finding(name, "missing", f"{why}: pip install {name}")
+    )
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info >= (3, 12):
+        return Finding("Python", version)
+    return Finding("Python", f"{version}; from 3.12 on `async def` handlers start 2-3 us quicker")
+
+
+# Memory
+
+
+def memory(users: int) -> Finding:
+    """Start a server, connect `SAMPLE` clients, and see what one takes. Takes a second or two."""
+    each = measure() + KERNEL
+    needed, free = users * each, _free_memory()
+    found = f"{each - KERNEL} bytes for a client here, about {KERNEL} in the kernel: "
+    found += f"{needed >> 20} MiB for {users} users, {free >> 20} MiB are free"
+    return Finding("memory", found, "" if needed <= free else f"{needed - free >> 20} MiB more")
+
+
+def measure() -> int:
+    """Bytes of a server's memory for one client with a user and two rooms."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("HOCKET_")}
+    with subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-c", _SERVER], stdout=subprocess.PIPE, text=True, env=environment
+    ) as server:
+        try:
+            line = server.stdout.readline() if server.stdout is not None else ""
+            port = int(line.rpartition(":")[2])
+            warm = [
+                _client(port, number) for number in range(50)
+            ]  # what the first ones bring along
+            before = _anonymous(server.pid)
+            clients = [_client(port, number) for number in range(SAMPLE)]
+            after = _anonymous(server.pid)
+            for client in (*warm, *clients):
+                client.close()
+        finally:
+            server.kill()
+    return max(0, after - before) // SAMPLE
+
+
+def _client(port: int, number: int) -> sockets.socket:
+    client = sockets.create_connection(("127.0.0.1", port), timeout=10)
+    client.sendall(_HEAD)
+    _read_until(client, b'"maxPayload"')
+    packet = b'40{"user":"%02d-%d"}' % (number % 50, number)
+    client.sendall(bytes([0x81, 0x80 | len(packet)]) + b"\0\0\0\0" + packet)
+    _read_until(client, b'40{"sid"')
+    return client
+
+
+def _read_until(client: sockets.socket, mark: bytes) -> None:
+    data = b""
+    while mark not in data:
+        more = client.recv(4096)
+        if not more:
+            raise ConnectionError("the server closed the connection")
+        data += more
+
+
+def _anonymous(pid: int) -> int:
+    for line in read(f"/proc/{pid}/smaps_rollup").splitlines():
+        if line.startswith("Anonymous:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _free_memory() -> int:
+    for line in read("/proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 1 << 62

@@ -1,0 +1,178 @@
+"""The desk: a Unix socket in `run_dir`, where whoever runs this server asks something of it, and
+where other processes of the machine hand in events (hocket.Emitter).
+
+A client sends one line of JSON, `{"do": "reload"}`, and gets one: `{"done": "..."}` or
+`{"error": "..."}`. After `{"do": "emit"}` the connection is a Channel of the broker's messages. The
+socket belongs to its user alone (mode 0600): who may open it may do what that user may.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket as sockets
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from hocket.errors import UsageError
+
+NAME: Final = "hocket.sock"
+LINE: Final = 4_096  # bytes of a request
+PATIENCE: Final = 5.0  # seconds in which a request must have come
+
+Act = Callable[[], Awaitable[str]]
+
+
+class Refused(Exception):
+    """What was asked for cannot be done; why."""
+
+
+class Desk:
+    """Answers.
+
+    Args:
+        run_dir: the folder of the socket, made if it is not there.
+        acts: what can be asked for, by name.
+        emitter: gets the connection of an Emitter.
+
+    Raises: UsageError when the socket cannot be there, or another server's is.
+    """
+
+    def __init__(
+        self, run_dir: str, acts: Mapping[str, Act], emitter: Callable[[sockets.socket], None]
+    ) -> None:
+        self.path = Path(run_dir) / NAME
+        self._acts = acts
+        self._emitter = emitter
+        self._socket = _bind(self.path)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._start(self._accept())
+
+    def _start(self, coroutine: Any) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            client, _ = await loop.sock_accept(self._socket)
+            client.setblocking(False)
+            self._start(self._serve(client))
+
+    async def _serve(self, client: sockets.socket) -> None:
+        with contextlib.suppress(OSError, TimeoutError, ValueError, msgspec.DecodeError):
+            async with asyncio.timeout(PATIENCE):
+                asked = msgspec.json.decode(await _line(client), type=dict[str, str])
+            if asked.get("do") == "emit":
+                self._emitter(client)
+                return
+            answer = msgspec.json.encode(await self._answer(asked.get("do", "")))
+            await asyncio.get_running_loop().sock_sendall(client, answer + b"\n")
+        client.close()
+
+    async def _answer(self, do: str) -> dict[str, str]:
+        if do not in self._acts:
+            return {"error": f"{do!r} is none of {', '.join(self._acts)}"}
+        try:
+            return {"done": await self._acts[do]()}
+        except Refused as refused:
+            return {"error": str(refused)}
+
+    def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._socket.close()
+        self.path.unlink(missing_ok=True)
+
+
+def settle(asked: list[asyncio.Future[str]], outcome: str | Refused) -> None:
+    """Tell all who wait for it how something went."""
+    for future in asked:
+        if future.done():
+            continue
+        if isinstance(outcome, Refused):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+
+
+async def _line(client: sockets.socket) -> bytes:
+    """Byte by byte: what follows the line is somebody else's to read."""
+    loop, line = asyncio.get_running_loop(), b""
+    while not line.endswith(b"\n"):
+        byte = await loop.sock_recv(client, 1)
+        line += byte
+        if not byte or len(line) > LINE:
+            raise ValueError("no line")
+    return line
+
+
+def _bind(path: Path) -> sockets.socket:
+    listener = sockets.socket(sockets.AF_UNIX)
+    listener.setblocking(False)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if _is_served(path):
+            raise UsageError(f"run_dir: another server uses {path}")
+        path.unlink(missing_ok=True)
+        before = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(before)
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise UsageError(f"run_dir: {path}: {error.strerror or error}") from None
+    except UsageError:
+        listener.close()
+        raise
+    return listener
+
+
+def _is_served(path: Path) -> bool:
+    with sockets.socket(sockets.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def connect(run_dir: str | os.PathLike[str], do: str) -> sockets.socket:
+    """A connection to the desk of a running server, with a request sent; it blocks.
+
+    Raises: UsageError when no server answers there.
+    """
+    path = Path(run_dir) / NAME
+    client = sockets.socket(sockets.AF_UNIX)
+    try:
+        client.connect(str(path))
+        client.sendall(msgspec.json.encode({"do": do}) + b"\n")
+    except OSError as error:
+        client.close()
+        raise UsageError(
+            f"no server answers at {path} ({error.strerror or error}): "
+            "start it with --run-dir, and name the same folder here"
+        ) from None
+    return client
+
+
+def ask(run_dir: str, do: str) -> str:
+    """Ask a running server for something and wait until it is done; what it says.
+
+    Raises: UsageError when it cannot be asked, Refused when it does not do it.
+    """
+    with connect(run_dir, do) as client, client.makefile("rb") as answers:
+        line = answers.readline()
+    if not line:
+        raise Refused("the server ended before it answered")
+    answer = msgspec.json.decode(line, type=dict[str, str])
+    if "error" in answer:
+        raise Refused(answer["error"])
+    return answer["done"]

@@ -1,0 +1,91 @@
+"""`hocket doctor`: what it finds, and what it says to do about it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from hocket.instance import checkup
+from tests.integration.programs import environment
+
+
+def doctor(*words: str, **env: str) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "hocket", "doctor", *words],
+        env=environment(env),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_it_measures_what_a_client_takes_on_this_machine() -> None:
+    status, said, _ = doctor("--json", "--users", "100")
+    findings = {finding["what"]: finding for finding in json.loads(said)}
+    each = int(findings["memory"]["found"].split(" ")[0])
+    assert 500 < each < 4_000
+    assert findings["memory"]["advice"] == ""
+    assert status == any(finding["advice"] for finding in findings.values())
+
+
+def test_people_read_lines() -> None:
+    _, said, _ = doctor("--users", "9000000")
+    assert said.startswith("For 9000000 users:\n")
+    assert "       -> --workers " in said
+
+
+def test_a_number_of_users_that_is_none() -> None:
+    assert doctor("--users", "-1")[0] == 2
+    assert "from 1 to 10000000" in doctor("--users", "-1")[2]
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A machine of the test's making: files of its kernel by path."""
+    files = {
+        "/proc/sys/net/core/somaxconn": "4096",
+        "/proc/sys/net/ipv4/tcp_max_syn_backlog": "4096",
+        "/proc/sys/net/ipv4/ip_local_port_range": "1024\t65535",
+        "/proc/sys/net/ipv4/tcp_mem": "100000\t200000\t400000",
+    }
+    monkeypatch.setattr(checkup, "read", lambda path: files.get(path, ""))
+    monkeypatch.setattr(checkup, "open_files", lambda: 20_000)
+    return files
+
+
+def advice(users: int, workers: int = 1) -> dict[str, str]:
+    findings: list[Any] = checkup.examine(users, workers)
+    return {finding.what: finding.advice for finding in findings if finding.advice}
+
+
+def test_nothing_is_to_do_where_everything_fits(machine: dict[str, str]) -> None:
+    assert advice(19_000) == {}
+    assert advice(50_000, workers=3) == {}
+
+
+def test_each_limit_has_its_advice(machine: dict[str, str]) -> None:
+    assert "--workers 3 (or --max-connections 50000)" in advice(50_000)["open files"]
+    machine["/proc/sys/net/core/somaxconn"] = "128"
+    machine["/proc/sys/net/ipv4/tcp_max_syn_backlog"] = "256"
+    machine["/proc/sys/net/ipv4/ip_local_port_range"] = "32768\t60999"
+    machine["/proc/sys/net/ipv4/tcp_mem"] = "10000\t20000\t40000"
+    found = advice(200_000, workers=12)
+    assert found["net.core.somaxconn"].startswith("sysctl -w net.core.somaxconn=4096")
+    assert found["net.ipv4.tcp_max_syn_backlog"].startswith("sysctl -w")
+    assert "and 4 addresses" in found["net.ipv4.ip_local_port_range"]
+    assert found["net.ipv4.tcp_mem"] == "sysctl -w net.ipv4.tcp_mem='100000 150000 200000'"
+
+
+def test_other_systems_have_no_such_files(machine: dict[str, str]) -> None:
+    machine.clear()
+    assert advice(1_000) == {}
+
+
+def test_where_a_package_is_missing(machine: dict[str, str], monkeypatch: Any) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert advice(10)["uvloop"] == "the event loop is slower without it: pip install uvloop"

@@ -1,0 +1,189 @@
+"""The socket in `run_dir`: `hocket reload`, and events from other processes."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hocket import Emitter
+from hocket.errors import UsageError
+from tests.integration.programs import Program, environment, program
+from tests.support import Gone, WebSocketClient, asynchronous
+
+APP = """
+from hocket import App, Socket
+app = App()
+app.namespace("/admin")
+
+@app.on("connect")
+def connect(socket: Socket, auth: dict) -> None:
+    socket.user = auth.get("user", "")
+    socket.join(*auth.get("rooms", []))
+
+@app.on("rooms")
+def rooms(socket: Socket) -> list:
+    return sorted(socket.rooms - {socket.id})
+
+if __name__ == "__main__":
+    app.run()
+"""
+each_count = pytest.mark.parametrize("count", [1, 2])
+
+
+@contextmanager
+def serving(folder: Path, count: int) -> Iterator[tuple[Program, str, Path]]:
+    """A server with a run_dir: its program, its URL, that folder."""
+    (folder / "main.py").write_text(APP)
+    run_dir = folder / "run"
+    env = {
+        "HOCKET_PORT": "0",
+        "HOCKET_WORKERS": str(count),
+        "HOCKET_RUN_DIR": str(run_dir),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    with program(sys.executable, "main.py", cwd=folder, env=env) as server:
+        yield server, server.url(), run_dir
+
+
+def hocket(*words: str, cwd: Path) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "hocket", *words],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stdout.strip(), done.stderr.strip()
+
+
+async def joined(url: str, auth: str) -> WebSocketClient:
+    client = await WebSocketClient.opened(url)
+    await client.say("40" + auth)
+    assert (await client.text()).startswith("40")
+    return client
+
+
+@each_count
+@asynchronous
+async def test_another_process_emits_joins_leaves_and_disconnects(
+    tmp_path: Path, count: int
+) -> None:
+    with serving(tmp_path, count) as (_, url, run_dir):
+        one = await joined(url, '{"rooms":["x"]}')
+        other = await joined(url, '{"rooms":["y"]}')
+        emitter = Emitter(run_dir)
+        emitter.emit("all", 1, {"two": [3]})
+        emitter.to("x").emit("to x")
+        emitter.except_("x").emit("but x")
+        emitter.to("x", "y").except_("y").emit("x, not y", b"\x00\xff")
+        emitter.to("y").join("z")
+        emitter.to("z").emit("to z")
+        emitter.to("z").leave("y")
+        emitter.namespace("/admin").emit("elsewhere")
+        emitter.emit("end")
+        assert [await one.hear() for _ in range(5)] == [
+            '42["all",1,{"two":[3]}]',
+            '42["to x"]',
+            '451-["x, not y",{"_placeholder":true,"num":0}]',
+            b"\x00\xff",
+            '42["end"]',
+        ]
+        heard = [await other.text() for _ in range(4)]
+        assert heard == ['42["all",1,{"two":[3]}]', '42["but x"]', '42["to z"]', '42["end"]']
+        await other.say('421["rooms"]')
+        assert await other.text() == '431[["z"]]'
+        emitter.to("x").disconnect(close=True)
+        assert await one.text() == "41"
+        with pytest.raises(Gone):
+            await one.text()
+        with pytest.raises(ValueError, match="reserved"):
+            emitter.emit("connect")
+        with pytest.raises(TypeError):
+            emitter.emit("no", object())
+        emitter.close()
+        one.close()
+        other.close()
+
+
+@each_count
+@asynchronous
+async def test_an_emitter_outlives_reloads_and_loses_nothing(tmp_path: Path, count: int) -> None:
+    with serving(tmp_path, count) as (_, url, run_dir):
+        client = await joined(url, "{}")
+        emitter = Emitter(run_dir)
+        stop, sent = threading.Event(), 0
+
+        def emit() -> None:
+            nonlocal sent
+            while not stop.wait(0.001):
+                emitter.emit("count", sent)
+                sent += 1
+
+        thread = threading.Thread(target=emit)
+        thread.start()
+        try:
+            for _ in range(2):
+                status, said, _ = hocket("reload", "--run-dir", str(run_dir), cwd=tmp_path)
+                assert (status, said.partition(":")[0]) == (0, "reloaded")
+        finally:
+            stop.set()
+            thread.join()
+        for number in range(sent):
+            assert await client.text() == f'42["count",{number}]'
+        emitter.close()
+        client.close()
+
+
+@each_count
+def test_reload_says_what_is_wrong(tmp_path: Path, count: int) -> None:
+    with serving(tmp_path, count) as (server, _, run_dir):
+        (tmp_path / "main.py").write_text("syntax error")
+        status, said, wrong = hocket("reload", "--run-dir", str(run_dir), cwd=tmp_path)
+        assert (status, said) == (1, "")
+        assert wrong.startswith("hocket: not reloaded: the new code does not start")
+        server.said("SyntaxError")
+        (tmp_path / "main.py").write_text(APP)
+        assert hocket("reload", "--run-dir", str(run_dir), cwd=tmp_path)[0] == 0
+
+
+def test_the_socket_is_its_users_alone_and_goes_with_the_server(tmp_path: Path) -> None:
+    with serving(tmp_path, 1) as (server, _, run_dir):
+        path = run_dir / "hocket.sock"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(run_dir.stat().st_mode) == 0o700
+        env = {"HOCKET_PORT": "0", "HOCKET_RUN_DIR": str(run_dir)}
+        with program(sys.executable, "main.py", cwd=tmp_path, env=env) as second:
+            assert second.status() == 2
+            assert "another server uses" in second.errors()[0]
+        server.stop()
+        assert not path.exists()
+
+
+@asynchronous
+async def test_an_emitter_finds_the_server_that_comes_after(tmp_path: Path) -> None:
+    emitter = Emitter(tmp_path / "run")
+    with pytest.raises(UsageError, match="no server answers at"):
+        emitter.emit("nobody")
+    for _ in range(2):
+        with serving(tmp_path, 1) as (server, url, _):
+            client = await joined(url, "{}")
+            emitter.emit("news")
+            assert await client.text() == '42["news"]'
+            client.close()
+            server.process.kill()  # the socket stays behind
+    emitter.close()
+
+
+def test_reload_of_nothing(tmp_path: Path) -> None:
+    status, _, wrong = hocket("reload", cwd=tmp_path)
+    assert (status, wrong.startswith("hocket: which server? give --run-dir")) == (2, True)
+    status, _, wrong = hocket("reload", "--run-dir", "nowhere", cwd=tmp_path)
+    assert (status, wrong.startswith("hocket: no server answers at")) == (2, True)
