@@ -148,6 +148,13 @@ class Settings:
     keep_alive: float = setting(
         75.0, _seconds, "time that an HTTP connection may rest between requests", "seconds"
     )
+    drain_time: float = setting(
+        0.0,
+        _number(float, 0, 86_400),
+        "time over which clients are sent away when the server stops, so that they do not all "
+        "come back elsewhere at once",
+        "seconds",
+    )
     run_dir: str = setting(
         "",
         str,

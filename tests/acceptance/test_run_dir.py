@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,7 +40,7 @@ each_count = pytest.mark.parametrize("count", [1, 2])
 
 
 @contextmanager
-def serving(folder: Path, count: int) -> Iterator[tuple[Program, str, Path]]:
+def serving(folder: Path, count: int, **more: str) -> Iterator[tuple[Program, str, Path]]:
     """A server with a run_dir: its program, its URL, that folder."""
     (folder / "main.py").write_text(APP)
     run_dir = folder / "run"
@@ -47,6 +49,7 @@ def serving(folder: Path, count: int) -> Iterator[tuple[Program, str, Path]]:
         "HOCKET_WORKERS": str(count),
         "HOCKET_RUN_DIR": str(run_dir),
         "PYTHONDONTWRITEBYTECODE": "1",
+        **more,
     }
     with program(sys.executable, "main.py", cwd=folder, env=env) as server:
         yield server, server.url(), run_dir
@@ -187,3 +190,24 @@ def test_reload_of_nothing(tmp_path: Path) -> None:
     assert (status, wrong.startswith("hocket: which server? give --run-dir")) == (2, True)
     status, _, wrong = hocket("reload", "--run-dir", "nowhere", cwd=tmp_path)
     assert (status, wrong.startswith("hocket: no server answers at")) == (2, True)
+
+
+@each_count
+@asynchronous
+async def test_drain_sends_clients_away_one_after_the_other(tmp_path: Path, count: int) -> None:
+    with serving(tmp_path, count, HOCKET_DRAIN_TIME="1") as (server, url, run_dir):
+        clients = [await joined(url, "{}") for _ in range(20)]
+        drain = [sys.executable, "-m", "hocket", "drain", "--run-dir", str(run_dir)]
+        with program(*drain, cwd=tmp_path) as draining:
+            assert draining.line() == "draining"
+            ends = await asyncio.gather(*[time_of_end(client) for client in clients])
+            assert max(ends) - min(ends) > 0.5  # not all at once
+            assert draining.line() == "ended"
+            assert draining.status() == 0
+        assert server.status() == 0
+
+
+async def time_of_end(client: WebSocketClient) -> float:
+    assert await client.close_code() == 1001
+    client.close()
+    return time.monotonic()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from hocket.broker.messages import Answer, AnyMessage, Call, Message, Who
+from hocket.broker.messages import Answer, AnyMessage, Message, Question
 
 OLD: Final = -1  # instead of a worker's number: the process that has given its place to this one
 
@@ -33,7 +33,7 @@ class Broker(Protocol):
     def send(self, peer: int, message: Message) -> None:
         """Tell one worker; nothing if it has gone."""
 
-    def ask(self, question: Callable[[int], Who | Call]) -> list[asyncio.Future[Answer | None]]:
+    def ask(self, question: Callable[[int], Question]) -> list[asyncio.Future[Answer | None]]:
         """Ask every other worker; `question` makes the message for an id. A future for each: its
         answer, or None if it goes before it has answered.
         """

@@ -16,17 +16,19 @@ from hocket.broker.channel import Channel, close_files
 from hocket.broker.messages import (
     Answer,
     AnyMessage,
-    Call,
     Called,
+    Count,
+    Counted,
     Disconnect,
     Emit,
     Join,
     Leave,
     Message,
     Moved,
+    Numbers,
     Present,
+    Question,
     Share,
-    Who,
     decode,
     encode,
 )
@@ -72,6 +74,7 @@ class LocalBroker:
         self._moved = moved
         self._limit = limit
         self._read: Callable[[int, AnyMessage], None]
+        self.numbers: Callable[[], Numbers] = dict
         self._links: dict[int, Link] = {}
         self._given: dict[int, Link] = {}
         self._emitters: set[Channel] = set()
@@ -259,7 +262,7 @@ class LocalBroker:
         else:
             close_files(files)
 
-    def ask(self, question: Callable[[int], Who | Call]) -> list[asyncio.Future[Answer | None]]:
+    def ask(self, question: Callable[[int], Question]) -> list[asyncio.Future[Answer | None]]:
         futures = []
         for link in self._links.values():
             self._ids += 1
@@ -277,10 +280,12 @@ class LocalBroker:
             return
         if isinstance(message, Share):
             link.share = message.count
+        elif isinstance(message, Count):
+            link.channel.send(encode(Counted(message.id, self.numbers())))
         elif isinstance(message, Moved):
             for fd in files:
                 self._moved(fd, message)
-        elif isinstance(message, Present | Called):
+        elif isinstance(message, Present | Called | Counted):
             future = link.asked.pop(message.id, None)
             if future is not None and not future.done():
                 future.set_result(message)

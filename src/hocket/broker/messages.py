@@ -124,8 +124,26 @@ class Share(Message, frozen=True, tag=10):
     count: int
 
 
-AnyMessage = Share | Emit | Join | Leave | Disconnect | Who | Present | Call | Called | Moved
-Answer = Present | Called
+# Numbers of a worker: by name, what they are for which labels.
+Numbers = dict[str, list[tuple[tuple[str, ...], float]]]
+
+
+class Count(Message, frozen=True, tag=11):
+    """What are your numbers? Answered by Counted."""
+
+    id: int
+
+
+class Counted(Message, frozen=True, tag=12):
+    """The answer to Count."""
+
+    id: int
+    numbers: Numbers
+
+
+Question = Who | Call | Count
+Answer = Present | Called | Counted
+AnyMessage = Emit | Join | Leave | Disconnect | Question | Answer | Moved | Share
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(AnyMessage)

@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from hocket.broker.messages import (
+    Answer,
     Call,
-    Called,
     Disconnect,
     Emit,
     Join,
@@ -21,7 +21,6 @@ from hocket.broker.messages import (
     Message,
     Moved,
     Packet,
-    Present,
     Who,
 )
 
@@ -122,11 +121,11 @@ class Answered(Message, frozen=True, tag=25):
 
     peer: int
     id: int
-    answer: Present | Called | None
+    answer: Answer | None
 
 
 FromOld = Session | LinkTo | Given | Moved | Pass | Emit | Join | Leave | Disconnect | Who | Call
-FromNew = Acked | Answered | Present | Called
+FromNew = Acked | Answered | Answer
 
 _old: Final = msgspec.msgpack.Decoder(FromOld)
 _new: Final = msgspec.msgpack.Decoder(FromNew)

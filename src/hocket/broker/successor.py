@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from hocket.broker.channel import Channel
-from hocket.broker.messages import Answer, AnyMessage, Call, Message, Who, encode
+from hocket.broker.messages import Answer, AnyMessage, Message, Question, encode
 from hocket.broker.succession import Pass
 
 
@@ -36,7 +36,7 @@ class Successor:
     def send(self, peer: int, message: Message) -> None:
         self.publish(Pass(peer, encode(message)))
 
-    def ask(self, question: Callable[[int], Who | Call]) -> list[asyncio.Future[Answer | None]]:
+    def ask(self, question: Callable[[int], Question]) -> list[asyncio.Future[Answer | None]]:
         self._ids += 1
         message = question(self._ids)
         future = self._asked[message.id] = self._loop.create_future()

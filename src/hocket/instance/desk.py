@@ -38,24 +38,36 @@ class Desk:
         run_dir: the folder of the socket, made if it is not there.
         acts: what can be asked for, by name.
         emitter: gets the connection of an Emitter.
+        fd: of the socket, where what this process was before has opened it; -1: it is to be made.
 
     Raises: UsageError when the socket cannot be there, or another server's is.
     """
 
     def __init__(
-        self, run_dir: str, acts: Mapping[str, Act], emitter: Callable[[sockets.socket], None]
+        self,
+        run_dir: str,
+        acts: Mapping[str, Act],
+        emitter: Callable[[sockets.socket], None],
+        fd: int = -1,
     ) -> None:
         self.path = Path(run_dir) / NAME
         self._acts = acts
         self._emitter = emitter
-        self._socket = _bind(self.path)
+        self._socket = _bind(self.path, run_dir) if fd < 0 else sockets.socket(fileno=fd)
+        self._socket.set_inheritable(False)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._start(self._accept())
+        self._accepting = self._start(self._accept())
 
-    def _start(self, coroutine: Any) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)
+    def _start(self, coroutine: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+    def leave(self) -> int:
+        """Accept no more: who comes waits for the next process, which gets this fd."""
+        self._accepting.cancel()
+        return self._socket.fileno()
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
@@ -112,12 +124,12 @@ async def _line(client: sockets.socket) -> bytes:
     return line
 
 
-def _bind(path: Path) -> sockets.socket:
+def _bind(path: Path, run_dir: str) -> sockets.socket:
     listener = sockets.socket(sockets.AF_UNIX)
     listener.setblocking(False)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if _is_served(path):
+        if is_served(run_dir):
             raise UsageError(f"run_dir: another server uses {path}")
         path.unlink(missing_ok=True)
         before = os.umask(0o177)
@@ -135,10 +147,11 @@ def _bind(path: Path) -> sockets.socket:
     return listener
 
 
-def _is_served(path: Path) -> bool:
+def is_served(run_dir: str | os.PathLike[str]) -> bool:
+    """Whether a server answers there."""
     with sockets.socket(sockets.AF_UNIX) as client:
         try:
-            client.connect(str(path))
+            client.connect(str(Path(run_dir) / NAME))
         except OSError:
             return False
     return True

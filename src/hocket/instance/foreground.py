@@ -9,7 +9,7 @@ import signal
 import socket as sockets
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hocket import settings as settings_table
 from hocket.app import App
@@ -20,6 +20,9 @@ from hocket.instance.listener import open_listener, url_of
 from hocket.instance.logs import set_up_logs
 from hocket.instance.worker import Worker
 from hocket.settings import Settings
+
+if TYPE_CHECKING:
+    from hocket.instance.desk import Desk
 
 log = logging.getLogger("hocket")
 
@@ -71,6 +74,7 @@ class Foreground:
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._asked: list[asyncio.Future[str]] = []
+        self._desk: Desk | None = None
 
     async def serve(self) -> None:
         """Until SIGINT or SIGTERM."""
@@ -83,25 +87,32 @@ class Foreground:
             worker.join_others(0)  # an Emitter is somebody else too
         await worker.start(self._listener)
         worker.garbage.settle()
-        desk = self._open_desk(run_dir) if run_dir else None
+        if run_dir:
+            self._open_desk(run_dir)
         print(f"Hocket serves {url_of(self._listener)}", flush=True)
         reloading = loop.create_task(self._reload_when_asked(self._listener.dup()))
         await self._stop.wait()
         if worker.entrance.listener is None:  # taken over: the supervisor that this becomes stops
             await reloading
         reloading.cancel()
-        if desk is not None:
-            desk.close()
         await worker.stop()
+        if self._desk is not None:
+            self._desk.close()
 
-    def _open_desk(self, run_dir: str) -> Any:
+    def _open_desk(self, run_dir: str) -> None:
         from hocket.instance.desk import Desk  # lazy: for those who have a run_dir
 
-        return Desk(run_dir, {"reload": self._ask_to_reload}, self._hear)
+        self._desk = Desk(
+            run_dir, {"reload": self._ask_to_reload, "drain": self._drain}, self._hear
+        )
 
     def _hear(self, emitter: sockets.socket) -> None:
         if self._worker.broker is not None:
             self._worker.broker.hear(emitter)
+
+    async def _drain(self) -> str:
+        self._stop.set()
+        return "draining"
 
     async def _ask_to_reload(self) -> str:
         outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -118,8 +129,9 @@ class Foreground:
             self._reload.clear()
             asked, self._asked = self._asked, []
             taken = functools.partial(settle, asked)
+            renewal = Renewal(self._worker, listener, self._stop, self._reload, taken, self._desk)
             try:
-                await Renewal(self._worker, listener, self._stop, self._reload, taken).run()
+                await renewal.run()
             except Refused as refused:
                 log.error("%s", refused)
                 settle(asked, refused)

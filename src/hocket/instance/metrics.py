@@ -5,30 +5,38 @@ Each row of `METRICS` is one metric; docs/reference/metrics.md is made from it.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from hocket.broker.messages import Count, Counted, Numbers
 from hocket.errors import SLOW_CONSUMER, HTTPError
 from hocket.hub.outbox import Backlog
 from hocket.protocol.http1 import Request, response
 from hocket.transport.http import HttpStream, error_response
 
 if TYPE_CHECKING:
+    from hocket.broker.local import LocalBroker
     from hocket.instance.worker import Worker
+
+PATIENCE: Final = 2.0  # seconds that another worker may take to tell its numbers
 
 Value = float | Mapping[Any, float]
 
 
 class Metric(NamedTuple):
-    """`kind` is counter or gauge; `read` gives a number, or numbers by the values of `labels`."""
+    """`kind` is counter or gauge; `read` gives a number, or numbers by the values of `labels`;
+    `join` makes one number of those of several workers.
+    """
 
     name: str
     kind: str
     help: str
     read: Callable[[Worker], Value]
     labels: tuple[str, ...] = ()
+    join: Callable[[Iterable[float]], float] = sum
 
 
 def _connections(worker: Worker) -> Value:
@@ -128,7 +136,7 @@ METRICS: Final = [
     ),
     Metric(
         "loop_lag_seconds", "gauge", "Longest delay of the event loop since this was last read.",
-        lambda worker: worker.lag.take(),
+        lambda worker: worker.lag.take(), join=max,
     ),
     Metric(
         "gc_collections", "counter", "Runs of Python's garbage collector.",
@@ -140,7 +148,7 @@ METRICS: Final = [
     ),
     Metric(
         "gc_longest_pause_seconds", "gauge", "Longest of those runs since the server started.",
-        lambda worker: worker.garbage.longest,
+        lambda worker: worker.garbage.longest, join=max,
     ),
 ]  # fmt: skip
 
@@ -175,18 +183,34 @@ class Metrics:
         self._worker = worker
         self._everybody = everybody
         self._registry: Any = None
+        self._told: list[Numbers] = [{}]
 
     def __call__(self, stream: HttpStream, request: Request) -> None:
         if not self._everybody and not _is_local(stream, request):
             error = HTTPError(404, "not found")
             stream.transport.answer(stream, error_response(error, request))
-            return
-        body, kind = self.text()
+        elif self._worker.broker is not None and self._worker.broker.peers:
+            self._worker.loop.spawn(self._answer_for_all(stream, request, self._worker.broker))
+        else:
+            self._answer(stream, request, [numbers(self._worker)])
+
+    async def _answer_for_all(
+        self, stream: HttpStream, request: Request, broker: LocalBroker
+    ) -> None:
+        asked = broker.ask(Count)
+        done, _ = await asyncio.wait(asked, timeout=PATIENCE)
+        told = [each.result() for each in done]
+        others = [answer.numbers for answer in told if isinstance(answer, Counted)]
+        if stream.fd >= 0:
+            self._answer(stream, request, [numbers(self._worker), *others])
+
+    def _answer(self, stream: HttpStream, request: Request, told: list[Numbers]) -> None:
+        body, kind = self.text(told)
         fields = [(b"content-type", kind.encode())]
         stream.transport.answer(stream, response(200, fields, body, close=not request.keep_alive))
 
-    def text(self) -> tuple[bytes, str]:
-        """The metrics, and their media type."""
+    def text(self, told: list[Numbers]) -> tuple[bytes, str]:
+        """The numbers of all workers as metrics, and their media type."""
         from prometheus_client import (  # lazy: 40 ms of the start, when somebody asks
             CollectorRegistry,
             ProcessCollector,
@@ -200,6 +224,7 @@ class Metrics:
             self._registry = CollectorRegistry()
             self._registry.register(self)
             ProcessCollector(registry=self._registry)
+        self._told = told
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
     def collect(self) -> Iterable[Any]:
@@ -212,10 +237,29 @@ class Metrics:
         kinds = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
         for metric in METRICS:
             family = kinds[metric.kind](f"hocket_{metric.name}", metric.help, labels=metric.labels)
-            value = metric.read(self._worker)
-            for labels, number in value.items() if isinstance(value, Mapping) else [((), value)]:
-                family.add_metric([labels] if isinstance(labels, str) else labels, number)
+            for labels, number in _joined(metric, self._told):
+                family.add_metric(labels, number)
             yield family
+
+
+def numbers(worker: Worker) -> Numbers:
+    """All metrics of a worker."""
+    return {metric.name: list(_read(metric, worker)) for metric in METRICS}
+
+
+def _read(metric: Metric, worker: Worker) -> Iterable[tuple[tuple[str, ...], float]]:
+    value = metric.read(worker)
+    for labels, number in value.items() if isinstance(value, Mapping) else [((), value)]:
+        yield (labels,) if isinstance(labels, str) else labels, number
+
+
+def _joined(metric: Metric, told: list[Numbers]) -> Iterable[tuple[tuple[str, ...], float]]:
+    """A metric of several workers as one."""
+    found: dict[tuple[str, ...], list[float]] = {}
+    for each in told:
+        for labels, number in each.get(metric.name, ()):
+            found.setdefault(tuple(labels), []).append(number)
+    return [(labels, metric.join(values)) for labels, values in found.items()]
 
 
 def _is_local(stream: HttpStream, request: Request) -> bool:

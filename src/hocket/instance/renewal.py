@@ -10,7 +10,7 @@ import socket as sockets
 from collections.abc import Callable
 
 from hocket.instance.control import Open
-from hocket.instance.desk import Refused
+from hocket.instance.desk import Desk, Refused
 from hocket.instance.hand import Hand
 from hocket.instance.handover import Giver
 from hocket.instance.supervisor import STARTING, command, supervise
@@ -27,6 +27,7 @@ class Renewal:
         listener: a copy of its listening socket.
         stop, reload: set when this process has been told to stop, to reload.
         taken: called when the new process has everything.
+        desk: of this process, if there is one.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class Renewal:
         stop: asyncio.Event,
         reload: asyncio.Event,
         taken: Callable[[str], None],
+        desk: Desk | None,
     ) -> None:
         self._worker = worker
         self._listener = listener
         self._stop = stop
         self._reload = reload
         self._taken = taken
+        self._desk = desk
         self._giver: Giver | None = None
 
     async def run(self) -> None:
@@ -60,6 +63,7 @@ class Renewal:
             ours.close()
             new.process.kill()
             raise Refused("not reloaded: the new code does not start; everything goes on as it was")
+        desk = self._desk.leave() if self._desk is not None else -1
         self._giver = giver = Giver(self._worker, ours)
         opening = loop.create_task(self._open())
         hurrying = loop.create_task(self._hurry(giver))
@@ -71,7 +75,7 @@ class Renewal:
         control, _, _ = new.channel.detach()
         adopted = new.process.pid, control
         asked = self._stop.is_set(), self._reload.is_set()
-        supervise(self._listener, self._worker.settings, 1, adopted, *asked)
+        supervise(self._listener, self._worker.settings, 1, adopted, *asked, desk)
 
     async def _open(self) -> None:
         if await self._new.took:

@@ -47,6 +47,8 @@ class Plan(msgspec.Struct):
     stopping: bool
     reload: bool
     run_dir: str
+    desk: int  # the fd of its socket; -1: it is to be made
+    drain_time: float
     log_format: str
     log_level: str
 
@@ -58,15 +60,18 @@ def supervise(
     adopted: tuple[int, int] | None = None,
     stopping: bool = False,
     reload: bool = False,
+    desk: int = -1,
 ) -> None:
     """This process becomes the supervisor, with the pid that it has. Does not return.
 
     Args:
         adopted: pid and control socket of a worker that this process has started and that serves.
         stopping, reload: whether it has been told to stop, to reload.
+        desk: the fd of the desk's socket, if this process has one.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the supervisor has its handlers
-    for fd in (listener.fileno(), *(adopted[1:] if adopted else ())):
+    kept = [listener.fileno(), desk, *(adopted[1:] if adopted else ())]
+    for fd in [fd for fd in kept if fd >= 0]:
         os.set_inheritable(fd, True)
     plan = Plan(
         listener.fileno(),
@@ -77,6 +82,8 @@ def supervise(
         stopping,
         reload,
         settings.run_dir,
+        desk,
+        settings.drain_time,
         settings.log_format,
         settings.log_level,
     )
@@ -125,7 +132,7 @@ class Supervisor:
         self._loop.add_signal_handler(signal.SIGCHLD, self._look)
         self._loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        failed = None
+        failed = desk = None
         if self._plan.adopted is not None:
             self._adopt(*self._plan.adopted)
         else:
@@ -133,9 +140,9 @@ class Supervisor:
         if failed is None:
             desk = self._open_desk()
             await self._stopping.wait()
-            if desk is not None:
-                desk.close()
         await self._end()
+        if desk is not None:
+            desk.close()
         return 0 if failed is None or self._stopping.is_set() else failed.process.returncode or 1
 
     async def _begin(self) -> Hand | None:
@@ -169,8 +176,13 @@ class Supervisor:
             self._reload_soon()
 
     def _open_desk(self) -> Desk | None:
-        acts = {"reload": self.reload}
-        return Desk(self._plan.run_dir, acts, self._hear) if self._plan.run_dir else None
+        acts = {"reload": self.reload, "drain": self._drain}
+        plan = self._plan
+        return Desk(plan.run_dir, acts, self._hear, plan.desk) if plan.run_dir else None
+
+    async def _drain(self) -> str:
+        self._loop.call_soon(self._stop)
+        return "draining"
 
     def _hear(self, emitter: sockets.socket) -> None:
         """An Emitter has come: some worker takes it on."""
@@ -315,7 +327,7 @@ class Supervisor:
         for hand in (*self._hands.values(), *self._leaving):
             hand.tell(Stop())
         if self._hands or self._leaving:
-            timer = self._loop.call_later(STOPPING, self._kill)
+            timer = self._loop.call_later(STOPPING + self._plan.drain_time, self._kill)
             await self._ended.wait()
             timer.cancel()
 

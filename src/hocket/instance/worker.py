@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import random
 import socket as sockets
 import sys
 import time
@@ -18,7 +19,7 @@ from hocket.hub.hub import Hub
 from hocket.hub.ids import Ids
 from hocket.instance.garbage import Garbage
 from hocket.instance.limits import capacity_of
-from hocket.instance.metrics import Lag, Metrics
+from hocket.instance.metrics import Lag, Metrics, numbers
 from hocket.settings import Settings
 from hocket.transport.entrance import Entrance
 from hocket.transport.front_door import BuiltIn, FrontDoor, with_slash
@@ -38,6 +39,7 @@ log = logging.getLogger("hocket")
 
 TICK: Final = 0.5  # seconds between two looks at the loop and at the garbage
 NEWS: Final = 0.2  # seconds between two times that a worker tells others how many clients it has
+DRAIN: Final = 0.05  # seconds between two batches of clients that are sent away
 SHUTDOWN: Final = 5.0  # seconds that running handlers have to end
 
 
@@ -202,6 +204,7 @@ class Worker:
         self.hub.join_others(broker)
         self.engine.on_fanout_paused = broker.hold
         paths = with_slash(self.settings.path)
+        broker.numbers = functools.partial(numbers, self)
         self.entrance.others, self.entrance.told = broker.shares, broker.announce
         self._every(NEWS, lambda now: broker.announce(len(self.reactor), exactly=True))
         self.relay = self.http.elsewhere = Relay(
@@ -274,10 +277,9 @@ class Worker:
     async def stop(self) -> None:
         """Let nobody in, say goodbye to everybody, wait for running handlers, undo `start`."""
         self.entrance.close()
+        await self._send_away()
         for timer in self._timers:
             timer.cancel()
-        for connection in tuple(self.engine.connections.values()):
-            self.engine.close(connection, SHUTTING_DOWN)
         if self.mounted is not None:
             self.mounted.close_all()
         await asyncio.sleep(0)
@@ -290,6 +292,24 @@ class Worker:
         self.reactor.close_all()
         if self.broker is not None:
             self.broker.close()
+
+    async def _send_away(self) -> None:
+        """Say goodbye to everybody, over `drain_time`: where they go next is not to be
+        overrun.
+        """
+        going = list(self.engine.connections.values())
+        random.shuffle(going)
+        pauses = round(self.settings.drain_time / DRAIN)
+        batch = -(-len(going) // (pauses + 1)) or 1
+        for at in range(0, len(going), batch):
+            if at:
+                await asyncio.sleep(DRAIN)
+            for connection in going[at : at + batch]:
+                self.engine.close(connection, SHUTTING_DOWN)
+        for connection in tuple(
+            self.engine.connections.values()
+        ):  # who came by an upgrade meanwhile
+            self.engine.close(connection, SHUTTING_DOWN)
 
 
 def new_task_maker(
