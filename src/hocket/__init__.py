@@ -2,14 +2,18 @@
 kernel.
 """
 
+from typing import TYPE_CHECKING
+
 from hocket.app import App, Namespace
 from hocket.errors import CallTimeout, ConnectError, Disconnected, HocketError, Overloaded
 from hocket.hub.dispatch import NO_ACK
 from hocket.hub.handshake import Handshake
 from hocket.hub.socket import Socket
 from hocket.hub.target import Target
-from hocket.instance.emitter import Emitter
 from hocket.instance.foreground import run_app
+
+if TYPE_CHECKING:
+    from hocket.instance.emitter import Emitter
 
 App.runner = run_app
 
@@ -29,3 +33,11 @@ __all__ = [
     "Socket",
     "Target",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name == "Emitter":
+        from hocket.instance.emitter import Emitter  # lazy: servers do not need it, 3 ms
+
+        return Emitter
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

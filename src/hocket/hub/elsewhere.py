@@ -22,7 +22,6 @@ from hocket.broker.messages import (
     Emit,
     Join,
     Leave,
-    Message,
     Packet,
     Present,
     SocketState,
@@ -172,20 +171,24 @@ class Elsewhere:
 
     # What we want of them
 
-    def emit(self, to: Chosen, packet: EncodedPacket) -> None:
-        self._broker.publish(Emit(to, pack(packet)))
+    def emit(self, to: Target, packet: EncodedPacket) -> None:
+        self._broker.publish(Emit(_chosen(to), pack(packet)))
 
-    def tell(self, message: Message) -> None:
-        self._broker.publish(message)
+    def join(self, who: Target, rooms: tuple[str, ...]) -> None:
+        self._broker.publish(Join(_chosen(who), rooms))
 
-    async def sockets(
-        self, nsp: Namespace, who: Chosen, here: Sequence[Socket]
-    ) -> list[RemoteSocket]:
+    def leave(self, who: Target, rooms: tuple[str, ...]) -> None:
+        self._broker.publish(Leave(_chosen(who), rooms))
+
+    def disconnect(self, who: Target, close: bool) -> None:
+        self._broker.publish(Disconnect(_chosen(who), close))
+
+    async def sockets(self, who: Target, here: Sequence[Socket]) -> list[RemoteSocket]:
         """Their sockets. Raises CallTimeout, with `here` and what came."""
-        asked = self._broker.ask(lambda id: Who(id, who))
+        asked = self._broker.ask(lambda id: Who(id, _chosen(who)))
         answers, missing = await _answers(asked, PATIENCE)
         found = [
-            RemoteSocket(nsp, state)
+            RemoteSocket(who.nsp, state)
             for answer in answers
             if isinstance(answer, Present)
             for state in answer.sockets
@@ -195,10 +198,10 @@ class Elsewhere:
         return found
 
     def call(
-        self, to: Chosen, packet: EncodedPacket, event: str, timeout: float
+        self, to: Target, packet: EncodedPacket, event: str, timeout: float
     ) -> asyncio.Future[tuple[list[list[Any]], int]]:
         """Send an event that wants acks; what they carried, and how many did not come."""
-        asked = self._broker.ask(lambda id: Call(id, to, pack(packet), event, timeout))
+        asked = self._broker.ask(lambda id: Call(id, _chosen(to), pack(packet), event, timeout))
         return asyncio.ensure_future(self._acks(asked, timeout))
 
     async def _acks(
@@ -275,6 +278,10 @@ async def _answers(
         return [], 0
     done, waiting = await asyncio.wait(asked, timeout=timeout)
     return [future.result() for future in done], len(waiting)
+
+
+def _chosen(target: Target) -> Chosen:
+    return Chosen(target.nsp.name, target.rooms, target.excluded)
 
 
 def pack(packet: EncodedPacket) -> Packet:

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from hocket.broker.base import Broker
 from hocket.errors import (
     CLIENT_LEFT,
     SERVER_CLOSED,
@@ -26,6 +25,7 @@ from hocket.protocol import socketio
 from hocket.protocol.engineio import EncodedPacket
 
 if TYPE_CHECKING:
+    from hocket.broker.base import Broker
     from hocket.hub.elsewhere import Elsewhere
 
 MAX_ASKED: Final = 10_000  # calls from other threads that may wait for the event loop

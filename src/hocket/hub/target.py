@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from hocket.broker.messages import Chosen, Disconnect, Join, Leave, Message
 from hocket.errors import CallTimeout, Disconnected
 from hocket.hub.calls import Call, ack_value
 from hocket.protocol import socketio
@@ -51,7 +50,7 @@ class Target:
     Source: Socket.IO server API, class BroadcastOperator.
     """
 
-    __slots__ = ("_excluded", "_how", "_nsp", "_rooms")
+    __slots__ = ("_how", "excluded", "nsp", "rooms")
 
     def __init__(
         self,
@@ -60,18 +59,18 @@ class Target:
         excluded: tuple[str, ...] = (),
         how: How = _PLAINLY,
     ) -> None:
-        self._nsp = nsp
-        self._rooms = rooms
-        self._excluded = excluded
+        self.nsp = nsp
+        self.rooms = rooms
+        self.excluded = excluded
         self._how = how
 
     def to(self, *rooms: str) -> Target:
         """Whoever is in any of these rooms (str) too; each socket gets an event once."""
-        return Target(self._nsp, self._rooms + rooms, self._excluded, self._how)
+        return Target(self.nsp, self.rooms + rooms, self.excluded, self._how)
 
     def except_(self, *rooms: str) -> Target:
         """But nobody who is in any of these rooms (str)."""
-        return Target(self._nsp, self._rooms, self._excluded + rooms, self._how)
+        return Target(self.nsp, self.rooms, self.excluded + rooms, self._how)
 
     @property
     def volatile(self) -> Target:
@@ -96,7 +95,7 @@ class Target:
         return self._but(self._how._replace(cursor=value))
 
     def _but(self, how: How) -> Target:
-        return Target(self._nsp, self._rooms, self._excluded, how)
+        return Target(self.nsp, self.rooms, self.excluded, how)
 
     def emit(self, event: str, *args: Any) -> None:
         """Send an event. Encoded once; returns at once; may be called from any thread.
@@ -108,32 +107,29 @@ class Target:
         Raises: ValueError for a reserved name, TypeError for what cannot be encoded, Overloaded
         when too much waits to be sent.
         """
-        self._nsp.hub.check_room()
-        packet = event_packet(self._nsp.name, event, args, None, self._how.volatile)
+        self.nsp.hub.check_room()
+        packet = event_packet(self.nsp.name, event, args, None, self._how.volatile)
         packet.compress, packet.cursor = self._how.compress, self._how.cursor
-        self._nsp.hub.in_loop(lambda: self.send(packet))
+        self.nsp.hub.in_loop(lambda: self.send(packet))
 
     def send(self, packet: EncodedPacket) -> None:
         """A packet to all of them, from the loop's own thread."""
         self.deliver(packet)
         if (elsewhere := self._elsewhere()) is not None:
-            elsewhere.emit(self._chosen(), packet)
+            elsewhere.emit(self, packet)
 
     def deliver(self, packet: EncodedPacket) -> None:
         """A packet to those of them that this worker has."""
-        nsp, hub = self._nsp, self._nsp.hub
-        if self._rooms:
-            rooms, sockets = nsp.resolve(self._rooms)
+        nsp, hub = self.nsp, self.nsp.hub
+        if self.rooms:
+            rooms, sockets = nsp.resolve(self.rooms)
         else:
             rooms, sockets = [nsp.everyone], []
-        excluded = frozenset(nsp.connections(self._excluded)) if self._excluded else frozenset()
+        excluded = frozenset(nsp.connections(self.excluded)) if self.excluded else frozenset()
         hub.fanout.emit(rooms, [socket.end for socket in sockets], excluded, packet)
 
     def _elsewhere(self) -> Elsewhere | None:
-        return None if self._how.local else self._nsp.hub.elsewhere
-
-    def _chosen(self) -> Chosen:
-        return Chosen(self._nsp.name, self._rooms, self._excluded)
+        return None if self._how.local else self.nsp.hub.elsewhere
 
     async def call(self, event: str, *args: Any, timeout: float = 60.0) -> list[Any]:
         """Send an event and wait for everybody's ack; who leaves meanwhile is not waited for.
@@ -145,8 +141,8 @@ class Target:
         none.
         Raises: CallTimeout, with those answers that came as `answers`; Overloaded.
         """
-        self._nsp.hub.check_room()
-        packet = event_packet(self._nsp.name, event, args)
+        self.nsp.hub.check_room()
+        packet = event_packet(self.nsp.name, event, args)
         acks, missing = await self.gather(packet, event, timeout)
         answers = [ack_value(ack) for ack in acks]
         if missing:
@@ -166,7 +162,7 @@ class Target:
         """Send an event and wait for acks: what they carried, and how many did not come."""
         asked = None
         if (elsewhere := self._elsewhere()) is not None:
-            asked = elsewhere.call(self._chosen(), packet, event, timeout)
+            asked = elsewhere.call(self, packet, event, timeout)
         call = self.begin_call(packet, event)
         missing = await call.gather(timeout)
         if asked is None:
@@ -176,9 +172,9 @@ class Target:
 
     def begin_call(self, packet: EncodedPacket, event: str) -> Call:
         """Send an event that wants acks to those of them that this worker has."""
-        id = self._nsp.next_ack_id()
+        id = self.nsp.next_ack_id()
         call = Call(id, event, self.select())
-        self.deliver(socketio.with_ack_id(packet, self._nsp.name, id))
+        self.deliver(socketio.with_ack_id(packet, self.nsp.name, id))
         return call
 
     async def sockets(self) -> list[Socket | RemoteSocket]:
@@ -190,29 +186,31 @@ class Target:
         here = self.select()
         if (elsewhere := self._elsewhere()) is None:
             return list(here)
-        return [*here, *await elsewhere.sockets(self._nsp, self._chosen(), here)]
+        return [*here, *await elsewhere.sockets(self, here)]
 
     def select(self) -> list[Socket]:
         """Those of them that this worker has."""
-        return self._nsp.select(self._rooms, self._excluded)
+        return self.nsp.select(self.rooms, self.excluded)
 
     def join(self, *rooms: str) -> None:
         """Put all of them into rooms (str)."""
-        self._do(lambda socket: socket.join(*rooms), lambda who: Join(who, rooms))
+        self._do(lambda it: it.join(*rooms), lambda elsewhere: elsewhere.join(self, rooms))
 
     def leave(self, *rooms: str) -> None:
         """Take all of them out of rooms (str)."""
-        self._do(lambda socket: socket.leave(*rooms), lambda who: Leave(who, rooms))
+        self._do(lambda it: it.leave(*rooms), lambda elsewhere: elsewhere.leave(self, rooms))
 
     def disconnect(self, close: bool = False) -> None:
         """End all of them; with `close` their whole connections."""
-        self._do(lambda socket: socket.disconnect(close), lambda who: Disconnect(who, close))
+        self._do(
+            lambda it: it.disconnect(close), lambda elsewhere: elsewhere.disconnect(self, close)
+        )
 
-    def _do(self, here: Callable[[Socket], None], there: Callable[[Chosen], Message]) -> None:
+    def _do(self, here: Callable[[Socket], None], there: Callable[[Elsewhere], None]) -> None:
         def do() -> None:
             for socket in self.select():
                 here(socket)
             if (elsewhere := self._elsewhere()) is not None:
-                elsewhere.tell(there(self._chosen()))
+                there(elsewhere)
 
-        self._nsp.hub.in_loop(do)
+        self.nsp.hub.in_loop(do)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from hocket.broker.messages import Count, Counted, Numbers
 from hocket.errors import SLOW_CONSUMER, HTTPError
 from hocket.hub.outbox import Backlog
 from hocket.protocol.http1 import Request, response
@@ -19,6 +18,7 @@ from hocket.transport.http import HttpStream, error_response
 
 if TYPE_CHECKING:
     from hocket.broker.local import LocalBroker
+    from hocket.broker.messages import Numbers
     from hocket.instance.worker import Worker
 
 PATIENCE: Final = 2.0  # seconds that another worker may take to tell its numbers
@@ -197,6 +197,8 @@ class Metrics:
     async def _answer_for_all(
         self, stream: HttpStream, request: Request, broker: LocalBroker
     ) -> None:
+        from hocket.broker.messages import Count, Counted  # lazy: a worker alone needs none of it
+
         asked = broker.ask(Count)
         done, _ = await asyncio.wait(asked, timeout=PATIENCE)
         told = [each.result() for each in done]

@@ -299,16 +299,14 @@ class Worker:
         """
         going = list(self.engine.connections.values())
         random.shuffle(going)
-        pauses = round(self.settings.drain_time / DRAIN)
-        batch = -(-len(going) // (pauses + 1)) or 1
-        for at in range(0, len(going), batch):
-            if at:
-                await asyncio.sleep(DRAIN)
-            for connection in going[at : at + batch]:
+        seconds, count = self.settings.drain_time, len(going)
+        steps = max(1, min(count, round(seconds / DRAIN)))
+        for step in range(steps):
+            if step:
+                await asyncio.sleep(seconds / steps)
+            for connection in going[count * step // steps : count * (step + 1) // steps]:
                 self.engine.close(connection, SHUTTING_DOWN)
-        for connection in tuple(
-            self.engine.connections.values()
-        ):  # who came by an upgrade meanwhile
+        for connection in tuple(self.engine.connections.values()):  # who came meanwhile
             self.engine.close(connection, SHUTTING_DOWN)
 
 
