@@ -1,13 +1,10 @@
-"""What the supervisor and its workers say to each other, and how a worker learns what it is."""
+"""What the supervisor and its workers say to each other."""
 
 from __future__ import annotations
 
-import os
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
-
-VARIABLE: Final = "HOCKET_WORKER"  # of the environment of a worker; users do not set it
 
 
 class Message(msgspec.Struct, array_like=True, frozen=True, tag=True):
@@ -58,26 +55,3 @@ def decode(data: bytes) -> AnyMessage:
     """Raises msgspec.DecodeError."""
     message: AnyMessage = _decoder.decode(data)
     return message
-
-
-class Place(NamedTuple):
-    """A worker's: its number, and the fds of its socket to the supervisor, of the listening socket,
-    and of the socket to the process whose place it takes (-1: none).
-    """
-
-    number: int
-    control: int
-    listener: int
-    old: int = -1
-
-    def environment(self) -> dict[str, str]:
-        """What tells a process that it is this worker."""
-        return {**os.environ, VARIABLE: ":".join(map(str, self))}
-
-
-def place() -> Place | None:
-    """Which worker this process is; None: none of a supervisor. Told once: the processes that an
-    app starts must not take themselves for a worker.
-    """
-    text = os.environ.pop(VARIABLE, "")
-    return Place(*map(int, text.split(":"))) if text else None

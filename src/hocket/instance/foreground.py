@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from hocket import settings as settings_table
 from hocket.app import App
 from hocket.errors import UsageError
-from hocket.instance import control
 from hocket.instance.limits import workers_for
 from hocket.instance.listener import open_listener, url_of
 from hocket.instance.logs import set_up_logs
+from hocket.instance.place import Place, place_of_this
 from hocket.instance.worker import Worker
 from hocket.settings import Settings
 
@@ -41,7 +41,7 @@ def run(
 ) -> None:
     """Serve until SIGINT or SIGTERM. Raises UsageError."""
     set_up_logs(settings)
-    if (place := control.place()) is not None:
+    if (place := place_of_this()) is not None:
         serving = _serve_as_member(make_worker(app, settings), place)
     else:
         listener = open_listener(settings)
@@ -54,7 +54,7 @@ def run(
         runner.run(serving)
 
 
-async def _serve_as_member(worker: Worker, place: control.Place) -> None:
+async def _serve_as_member(worker: Worker, place: Place) -> None:
     from hocket.instance.member import Member  # lazy: for several workers
 
     await Member(worker, place).serve()

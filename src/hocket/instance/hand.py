@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from hocket.broker.channel import Channel, close_files
-from hocket.instance.control import AnyMessage, Message, Place, Ready, Took, decode, encode
+from hocket.instance.control import AnyMessage, Message, Ready, Took, decode, encode
+from hocket.instance.place import Place
 
 
 class Process(Protocol):

@@ -14,7 +14,6 @@ from hocket.instance.control import (
     Hear,
     Open,
     Peer,
-    Place,
     Ready,
     Stop,
     Took,
@@ -22,6 +21,7 @@ from hocket.instance.control import (
     encode,
 )
 from hocket.instance.handover import Giver, Heir
+from hocket.instance.place import Place
 from hocket.instance.worker import Worker
 
 ORPHANED: Final = 1.5  # seconds that a worker may take to end when its supervisor has died

@@ -2,7 +2,7 @@
 replaces those that die, stops them all.
 
 It never imports the application: a worker is the command that the user gave, run again, which finds
-in its environment that it is one (`control.place`). So nothing of an application can break the
+in its environment that it is one (`place.py`). So nothing of an application can break the
 supervisor, and what a new worker runs is always the code that is on disk.
 """
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import random
 import socket as sockets
 import sys
 import time
@@ -298,7 +297,10 @@ class Worker:
         overrun.
         """
         going = list(self.engine.connections.values())
-        random.shuffle(going)
+        if self.settings.drain_time:
+            from random import shuffle  # lazy: 1 ms of the start
+
+            shuffle(going)
         seconds, count = self.settings.drain_time, len(going)
         steps = max(1, min(count, round(seconds / DRAIN)))
         for step in range(steps):
