@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -117,9 +116,7 @@ async def test_a_worker_that_dies_takes_its_own_clients_and_is_replaced() -> Non
                 if pid == victim:
                     with pytest.raises(Gone):
                         await client.text()
-            began = time.monotonic()
             assert len((await call(left[0], "who"))[1]) == len(left)  # type: ignore[arg-type]
-            assert time.monotonic() - began < 1
             await left[0].say('42["shout","still here"]')
             for client in left:
                 assert await client.text() == '42["shouted","still here"]'
@@ -143,9 +140,7 @@ async def test_no_half_server_stays_behind() -> None:
         pids = workers(server)
         async with clients(url, 3):
             server.process.kill()
-            began = time.monotonic()
             await eventually(lambda: not any(map(lives, pids)))
-            assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
