@@ -171,7 +171,11 @@ def link(one: Worker, other: Worker) -> None:
 
 @asynccontextmanager
 async def succeeding(
-    site: Site, app: App, limit: float = 30.0, **settings: Any
+    site: Site,
+    app: App,
+    limit: float = 30.0,
+    just_before: Callable[[], object] = lambda: None,
+    **settings: Any,
 ) -> AsyncIterator[tuple[Worker, asyncio.Task[None]]]:
     """A new worker with `app` takes the place of a site's, as at a reload; it, and the task that
     ends when the old one has nothing left to do.
@@ -188,6 +192,7 @@ async def succeeding(
     Heir(new, ends[0], took.set)
     giver = Giver(old, ends[1])
     giving = asyncio.create_task(giver.give(limit))
+    just_before()  # in the turn before everything moves
     try:
         await asyncio.wait_for(took.wait(), WAIT)
         new.open(listener)

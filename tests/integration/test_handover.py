@@ -335,6 +335,7 @@ async def test_links_to_other_workers_go_on() -> None:
         question, questioned = await there.text(), await here.text()
         other = sites[1].app
         async with here, there, succeeding(sites[0], make_app("new")) as (new, giving):
+            assert {socket.user for socket in await new.app.sockets()} == {"h", "t"}
             for number in range(100):
                 other.emit("count", number)
                 new.app.to("all").emit("from new", number)
@@ -411,3 +412,67 @@ async def test_heartbeats_go_on_in_time() -> None:
             assert len(new.engine.connections) == 1
             new.app.emit("still here")
             assert await listening == '42["still here"]'
+
+
+@asynchronous
+async def test_what_is_on_its_way_goes_out_before_the_move() -> None:
+    """A broadcast that waits for its slice, and what the turn still holds back."""
+    app = make_app()
+    async with serving(app) as site:
+        clients = [await joined(site, '{"user":"x","rooms":["all"]}') for _ in range(80)]
+        first = (await app.sockets())[0]
+
+        def emit() -> None:
+            app.to("all").emit("to all")
+            first.emit("to one")
+
+        async with succeeding(site, make_app("new"), just_before=emit) as (new, _):
+            new.app.emit("after")
+            heard = [[await client.text() for _ in range(2)] for client in clients[1:]]
+            assert heard == [['42["to all"]', '42["after"]']] * 79
+            assert [await clients[0].text() for _ in range(3)] == [
+                '42["to all"]',
+                '42["to one"]',
+                '42["after"]',
+            ]
+        for client in clients:
+            client.close()
+
+
+@asynchronous
+async def test_what_a_link_has_half_sent_and_half_read_goes_on() -> None:
+    async with serving_together(make_app, max_outbox=8_000_000) as sites:
+        here, there = [await joined(site) for site in sites]
+        ours, theirs = [site.worker.broker for site in sites]
+        assert ours is not None
+        assert theirs is not None
+        theirs.hold(True)
+        for number in range(4):
+            sites[0].app.emit("out", number, "x" * 400_000)
+        sites[1].app.emit("in", "y" * 900_000)
+        (link_here,) = ours._links.values()
+        while not link_here.channel._buffer:  # until half of it is read
+            await asyncio.sleep(0)
+        ours.hold(True)
+        assert link_here.channel.pending
+        succeeding_first = succeeding(sites[0], make_app("new"), max_outbox=8_000_000)
+        async with here, there, succeeding_first as (new, _):
+            theirs.hold(False)
+            new.app.emit("end")
+            starts = [(await there.text())[:12] for _ in range(6)]
+            assert starts == ['42["in","yyy', *[f'42["out",{n},"' for n in range(4)], '42["end"]']
+            heard = sorted([(await here.text())[:9] for _ in range(6)])
+            assert heard == ['42["end"]', '42["in","', *['42["out",'] * 4]
+
+
+@asynchronous
+async def test_the_next_ping_comes_as_if_nothing_had_moved() -> None:
+    async with serving(make_app()) as site:
+        client = await joined(site)
+        (connection,) = site.worker.engine.connections.values()
+        connection.pinged -= 10
+        age = site.worker.engine.ping_age(connection)
+        async with client, succeeding(site, make_app("new")) as (new, _):
+            (moved,) = new.engine.connections.values()
+            assert moved is not connection
+            assert age <= new.engine.ping_age(moved) <= age + 5
