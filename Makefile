@@ -97,7 +97,7 @@ bench: $(BENCH_READY)  ## Run the benchmarks (which: ARGS="broadcast echo", see 
 
 lock: $(LOCK_READY)  ## Pin the dependencies of pyproject.toml again (newer versions: ARGS=--upgrade)
 	@for target in runtime build dev bench fuzz lock; do \
-		case $$target in runtime) what=pyproject.toml;; dev) what='pyproject.toml --group dev';; *) what="--group $$target";; esac; \
+		case $$target in runtime) what='pyproject.toml --all-extras';; dev) what='pyproject.toml --all-extras --group dev';; *) what="--group $$target";; esac; \
 		$(LOCK_VENV)/bin/uv pip compile $$what --quiet --universal --python-version 3.11 --generate-hashes --no-config --system-certs \
 			--no-emit-index-url --no-annotate --custom-compile-command 'make lock' \
 			--output-file requirements/$$target.lock $(ARGS) || exit; done
