@@ -1,0 +1,1 @@
+"""Notifications: audiences, deliveries, inboxes. No sockets."""

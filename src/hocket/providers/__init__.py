@@ -1,0 +1,1 @@
+"""Ways to devices: one file each."""

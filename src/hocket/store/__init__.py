@@ -1,0 +1,1 @@
+"""Durable data: users, devices, notifications, deliveries, inboxes, keys."""
