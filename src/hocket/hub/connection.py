@@ -53,15 +53,13 @@ class Connection:
     that is what the fan-out asks. `mark`: up to which fan-out this connection is served. `fd` is -1
     once it is closed, and for transports without an fd of their own. `receiver`, `inbox`: an
     unfinished frame, and what has been read but not handed on. `pinged` is the wheel tick of the
-    last ping, `answered` whether its pong came. `starting`: handlers whose task exists and has not
-    begun; `running`: all that have not ended. `held`: as many run as may, and what follows waits in
-    `inbox`.
+    last ping, `answered` whether its pong came. `running`: handlers that wait for something.
+    `held`: as many run as may, and what follows waits in `inbox`.
     """
 
     __slots__ = (
         "address", "answered", "assembler", "fd", "head", "held", "inbox", "mark", "opened",
-        "outbox", "pinged", "receiver", "running", "secure", "sid", "sockets", "starting",
-        "transport", "wire",
+        "outbox", "pinged", "receiver", "running", "secure", "sid", "sockets", "transport", "wire",
     )  # fmt: skip
 
     def __init__(self, sid: str, transport: Transport, wire: int, mark: int) -> None:
@@ -82,7 +80,6 @@ class Connection:
         self.pinged = 0
         self.answered = True
         self.running = 0
-        self.starting = 0
         self.held = False
 
     @property

@@ -1,17 +1,17 @@
 """Runs handlers: in the order of a connection's events, with every error caught and every long hold
 of the loop named.
 
-A `def` handler runs at once. An `async def` handler runs as a task; where the task's first step
-comes a loop turn later (before Python 3.12), a following `def` handler of the same connection waits
-its turn as a task too: tasks begin in the order of their making.
+A `def` handler runs at once. So does the first step of an `async def` handler, as a task: handlers
+start in the order of their events, and what follows their first wait runs side by side.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 from hocket.errors import ConnectError
@@ -20,6 +20,7 @@ from hocket.hub.connection import Connection
 from hocket.hub.engine import Loop
 from hocket.hub.handlers import Handler
 from hocket.hub.socket import Socket
+from hocket.hub.starter import Waiting, drive, start
 from hocket.protocol import socketio
 
 log = logging.getLogger("hocket")
@@ -52,12 +53,12 @@ class Dispatcher:
 
     def __init__(self, loop: Loop, on_error: OnError) -> None:
         self._clock = loop.clock
-        self._new_task = loop.new_task
+        self._starter = loop.starter
         self._current_task = loop.current_task
         self._on_error = on_error
         self._quiet_until = 0.0
         # What waits is held on to here; the event loop itself holds only tasks that are about to
-        # run. (A callback on the task's end would cost 1 us of the 10 that an event takes.)
+        # run.
         self.tasks: set[asyncio.Task[None]] = set()
 
     def event(self, socket: Socket, data: list[Any], ack_id: int | None) -> None:
@@ -80,55 +81,60 @@ class Dispatcher:
     def _start(
         self, handler: Handler, socket: Socket, event: str, args: list[Any], ack_id: int | None
     ) -> None:
-        try:
-            args = handler.fit(args)
-        except TypeError as error:
-            self._on_error(error, socket, event)
-            return
-        handler.calls += 1
-        connection = socket.connection
-        if handler.is_async or connection.starting:
-            task = self._event_task(handler, socket, event, args, ack_id)
-            self._start_task(connection, task)
-        else:
-            self._event_now(handler, socket, event, args, ack_id)
-
-    def _start_task(self, connection: Connection, coroutine: Coroutine[Any, Any, None]) -> None:
-        connection.starting += 1
-        connection.running += 1
-        self._new_task(coroutine)
-
-    def _event_now(
-        self, handler: Handler, socket: Socket, event: str, args: list[Any], ack_id: int | None
-    ) -> None:
         began = self._clock()
         try:
+            handler.calls += 1
+            if len(args) != handler.limit:
+                args = handler.fit(args)
             result = handler.function(socket, *args)
+            if type(result) is types.CoroutineType:
+                result = self._begin(result, handler, socket, event, ack_id)
         except (Exception, asyncio.CancelledError) as error:
             self._on_error(error, socket, event)
             return
         finally:
-            self._watch(began, handler)
-        if type(result) is types.CoroutineType:  # a `def` that gives what an `async def` made
-            task = self._event_task(_given(result, handler), socket, event, [], ack_id)
-            self._start_task(socket.connection, task)
-        elif ack_id is not None:
+            held = self._clock() - began
+            handler.seconds += held
+            if held > HOLD:
+                self._warn(held, handler)
+        if ack_id is not None:
             self._acknowledge(socket, event, ack_id, result)
 
-    async def _event_task(
-        self, handler: Handler, socket: Socket, event: str, args: list[Any], ack_id: int | None
+    def _begin(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        handler: Handler,
+        socket: Socket,
+        event: str,
+        ack_id: int | None,
+    ) -> Any:
+        """The first step of a handler; its result, or NO_ACK if it goes on."""
+        result = self._starter.begin(coroutine)
+        if type(result) is not Waiting:
+            return result
+        awaited = result.awaited
+        socket.connection.running += 1
+
+        async def rest(error: BaseException | None) -> None:
+            step = functools.partial(self._watched, handler)
+            driven = drive(coroutine, awaited, error, step)
+            await self._rest(driven, socket, event, ack_id)
+
+        self.tasks.add(self._starter.go_on(rest))
+        return NO_ACK
+
+    async def _rest(
+        self, driven: Awaitable[Any], socket: Socket, event: str, ack_id: int | None
     ) -> None:
-        connection = socket.connection
-        connection.starting -= 1
         try:
-            result = await self.call(handler, socket, *args)
-        except (Exception, asyncio.CancelledError) as error:
-            self._report(error, socket, event)
+            result = await driven
+        except (Exception, asyncio.CancelledError) as raised:
+            self._report(raised, socket, event)
         else:
             if ack_id is not None:
                 self._acknowledge(socket, event, ack_id, result)
         finally:
-            self._ended(connection)
+            self._ended(socket.connection)
 
     def _ended(self, connection: Connection) -> None:
         """The current task is at its end."""
@@ -158,16 +164,27 @@ class Dispatcher:
             socket.deliver(packet)
 
     def connect(self, socket: Socket, auth: dict[str, Any], accept: Accept, refuse: Refuse) -> None:
-        """Middleware, then the `connect` handler, then `accept` or `refuse`: at once if all of them
-        are `def`.
+        """Middleware, then the `connect` handler, then `accept` or `refuse`: at once if none of
+        them waits.
         """
         handlers = socket.nsp.handlers
-        steps = handlers.entry
-        if not socket.connection.starting and not handlers.waits_at_entry:
-            self._connect_now(socket, auth, steps, accept, refuse)
+        if handlers.waits_at_entry:
+            self._connect_soon(socket, auth, handlers.entry, accept, refuse)
         else:
-            task = self._connect_task(socket, auth, steps, accept, refuse)
-            self._start_task(socket.connection, task)
+            self._connect_now(socket, auth, handlers.entry, accept, refuse)
+
+    def _connect_soon(
+        self,
+        socket: Socket,
+        auth: dict[str, Any],
+        steps: list[Handler],
+        accept: Accept,
+        refuse: Refuse,
+    ) -> None:
+        socket.connection.running += 1
+        task = start(self._starter, self._connect_task(socket, auth, steps, accept, refuse))
+        if task is not None:
+            self.tasks.add(task)
 
     def _connect_now(
         self,
@@ -182,8 +199,7 @@ class Dispatcher:
                 result = self._step(step, socket, auth)
                 if type(result) is types.CoroutineType:  # a `def` that gives what is to be awaited
                     rest = [_given(result, step), *steps[at + 1 :]]
-                    task = self._connect_task(socket, auth, rest, accept, refuse)
-                    self._start_task(socket.connection, task)
+                    self._connect_soon(socket, auth, rest, accept, refuse)
                     return
         except (Exception, asyncio.CancelledError) as error:
             refuse(socket, self._refusal(error, socket))
@@ -206,11 +222,10 @@ class Dispatcher:
         accept: Accept,
         refuse: Refuse,
     ) -> None:
-        socket.connection.starting -= 1
         try:
             for step in steps:
                 step.calls += 1
-                await self.call(step, socket, *step.fit([auth]))
+                await self._call(step, socket, *step.fit([auth]))
         except (Exception, asyncio.CancelledError) as error:
             refuse(socket, self._refusal(error, socket))
         else:
@@ -227,51 +242,38 @@ class Dispatcher:
         self._on_error(error, socket, "connect")
         return ConnectError("internal error")
 
-    @types.coroutine
-    def call(self, handler: Handler, *args: Any) -> Generator[Any, Any, Any]:
-        """Call a handler of either kind; of a coroutine, drive it as `await` does. Watches how long
-        each step holds the loop.
-        """
+    async def _call(self, handler: Handler, *args: Any) -> Any:
+        """Call a handler of either kind, and wait for what it gives."""
         began = self._clock()
-        value: Any = None
         try:
             result = handler.function(*args)
-            if type(result) is not types.CoroutineType:
-                return result
-            try:
-                awaited = result.send(None)
-            except StopIteration as stop:
-                return stop.value
         finally:
             self._watch(began, handler)
-        self._hold_on()
-        resume: Callable[[Any], Any]
-        while True:
-            try:
-                resume, value = result.send, (yield awaited)
-            except GeneratorExit:
-                result.close()
-                raise
-            except BaseException as error:
-                resume, value = result.throw, error
-            began = self._clock()
-            try:
-                awaited = resume(value)
-            except StopIteration as stop:
-                return stop.value
-            finally:
-                self._watch(began, handler)
+        if type(result) is not types.CoroutineType:
+            return result
+        step = functools.partial(self._watched, handler)
+        try:
+            awaited = step(result.send, None)
+        except StopIteration as stop:
+            return stop.value
+        return await drive(result, awaited, None, step)
 
-    def _hold_on(self) -> None:
-        """The current task is about to wait."""
-        if (task := self._current_task()) is not None:
-            self.tasks.add(task)
+    def _watched(self, handler: Handler, resume: Callable[[Any], Any], value: Any) -> Any:
+        began = self._clock()
+        try:
+            return resume(value)
+        finally:
+            self._watch(began, handler)
 
     def _watch(self, began: float, handler: Handler) -> None:
-        now = self._clock()
-        held = now - began
+        held = self._clock() - began
         handler.seconds += held
-        if held > HOLD and now >= self._quiet_until:
+        if held > HOLD:
+            self._warn(held, handler)
+
+    def _warn(self, held: float, handler: Handler) -> None:
+        now = self._clock()
+        if now >= self._quiet_until:
             self._quiet_until = now + QUIET
             log.warning(
                 "handler %s held the event loop for %.0f ms, in which nobody else was served: "

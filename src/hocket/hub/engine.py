@@ -15,6 +15,7 @@ from hocket.hub.connection import CLOSED, Connection, Transport
 from hocket.hub.counts import Counts
 from hocket.hub.fanout import FanoutQueue, Pace
 from hocket.hub.heartbeat import Wheel
+from hocket.hub.starter import Starter
 from hocket.protocol import engineio
 
 log = logging.getLogger("hocket")
@@ -65,7 +66,7 @@ class Loop:
 
     `defer` calls a function at the loop's next turn, `defer_from_thread` does from any thread,
     `call_later` after seconds (its result has `cancel`), `spawn` starts a coroutine as a task
-    and holds on to it; `new_task` does not hold on.
+    and holds on to it.
     """
 
     clock: Callable[[], float]
@@ -74,7 +75,7 @@ class Loop:
     defer_from_thread: Callable[[Callable[[], None]], object]
     call_later: Callable[[float, Callable[[], None]], Any]
     spawn: Callable[[Any], None]
-    new_task: Callable[[Any], asyncio.Task[Any]]
+    starter: Starter
     current_task: Callable[[], asyncio.Task[Any] | None]
     choose_pace: Callable[[], Pace]
     pause: Callable[[bool], None]

@@ -123,10 +123,11 @@ class FanoutQueue:
         """A packet to one connection, behind all that is pending for it."""
         if self.active and (pending := self._take_pending(connection)):
             self._send_all(connection, [*pending, packet])
-        elif connection.outbox is None:
-            self.write(connection, packet.form(connection.wire))
+        elif (outbox := connection.outbox) is None:
+            connection.outbox = self._corked
+            self._cork.put(connection, packet.form(connection.wire))
         else:
-            connection.outbox.put(connection, packet)
+            outbox.put(connection, packet)
 
     def write(self, connection: Connection, data: bytes) -> None:
         """Bytes as they go out, to a connection whose outbox is None; at the end of this turn."""
@@ -160,9 +161,10 @@ class FanoutQueue:
             connection.outbox.put(connection, packet)
 
     def _uncorked(self, connection: Connection, data: bytes) -> None:
-        if connection.outbox is self._corked:  # else it ended meanwhile
-            connection.outbox = None
-            self._put(connection, data)
+        if connection.outbox is not self._corked:  # it ended meanwhile
+            return
+        connection.outbox = None
+        self._put(connection, data)
 
     def _put(self, connection: Connection, data: bytes) -> None:
         self._counts.bytes_out += len(data)

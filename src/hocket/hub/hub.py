@@ -51,6 +51,7 @@ class Hub:
     ) -> None:
         self.engine = engine
         self.fanout = engine.fanout
+        self._counts = engine.counts
         self.dispatch = Dispatcher(engine.loop, on_error)
         self.namespaces: dict[str, Namespace] = {}
         self._static = static
@@ -130,7 +131,7 @@ class Hub:
         if packet.startswith(socketio.PLAIN_EVENT):
             socket = connection.socket_in("/")
             if socket is not None and socket.state == CONNECTED:
-                self.engine.counts.events_in += 1
+                self._counts.events_in += 1
                 self.dispatch.event(socket, socketio.decode_event(packet), None)
                 return
         decoded = socketio.decode(packet)

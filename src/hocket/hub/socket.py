@@ -8,7 +8,8 @@ from hocket.hub.calls import Call
 from hocket.hub.connection import Connection
 from hocket.hub.handshake import Handshake
 from hocket.hub.room import Room
-from hocket.hub.target import Target, event_packet
+from hocket.hub.target import Target, event_packet, reserved
+from hocket.protocol import socketio
 from hocket.protocol.engineio import EncodedPacket
 
 if TYPE_CHECKING:
@@ -118,7 +119,9 @@ class Socket:
         Raises: ValueError for a reserved name, TypeError for what cannot be encoded. A client that
         has left gets nothing, silently.
         """
-        packet = event_packet(self.nsp.name, event, args)
+        if event in socketio.RESERVED:
+            raise reserved(event)
+        packet = socketio.event(self.nsp.name, (event, *args))
         if self.nsp.hub.in_its_thread():
             self.deliver(packet)
         else:

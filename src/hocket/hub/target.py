@@ -27,8 +27,13 @@ def event_packet(
     encoded.
     """
     if event in socketio.RESERVED:
-        raise ValueError(f"{event!r} is reserved by Socket.IO and cannot be emitted")
+        raise reserved(event)
     return socketio.encode(socketio.EVENT, namespace, (event, *args), ack_id, volatile)
+
+
+def reserved(event: str) -> ValueError:
+    """What is raised for a name that cannot be emitted."""
+    return ValueError(f"{event!r} is reserved by Socket.IO and cannot be emitted")
 
 
 class How(NamedTuple):

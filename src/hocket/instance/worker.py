@@ -6,7 +6,6 @@ import asyncio
 import functools
 import logging
 import socket as sockets
-import sys
 import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +15,7 @@ from hocket.errors import SHUTTING_DOWN
 from hocket.hub.engine import WORKERS, Engine, Limits, Loop
 from hocket.hub.hub import Hub
 from hocket.hub.ids import Ids
+from hocket.hub.starter import TaskStarter, start
 from hocket.instance.garbage import Garbage
 from hocket.instance.limits import capacity_of
 from hocket.instance.metrics import Lag, Metrics, numbers
@@ -107,6 +107,7 @@ class Worker:
         """Build everything and run what the app wants run first."""
         self._asyncio = asyncio.get_running_loop()
         self.reactor = Reactor(self._asyncio, self._clock)
+        self._starter = TaskStarter(self._asyncio)
         self.loop = self._make_loop()
         self.engine = Engine(limits_of(self.settings), self.loop)
         self.hub = Hub(self.engine, self.app.static, self.app.dynamic, self.app.report)
@@ -145,7 +146,7 @@ class Worker:
             defer_from_thread=self._asyncio.call_soon_threadsafe,
             call_later=self._asyncio.call_later,
             spawn=self._spawn,
-            new_task=new_task_maker(self._asyncio),
+            starter=self._starter,
             current_task=asyncio.current_task,
             choose_pace=choose_pace,
             pause=self.reactor.pause,
@@ -153,8 +154,7 @@ class Worker:
         )
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        task = self.loop.new_task(coroutine)
-        if not task.done():
+        if (task := start(self._starter, coroutine)) is not None:
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
 
@@ -289,6 +289,7 @@ class Worker:
             await self.mounted.stop()
         self.app.hub = None
         self.reactor.close_all()
+        self._starter.close()
         if self.broker is not None:
             self.broker.close()
 
@@ -310,17 +311,6 @@ class Worker:
                 self.engine.close(connection, SHUTTING_DOWN)
         for connection in tuple(self.engine.connections.values()):  # who came meanwhile
             self.engine.close(connection, SHUTTING_DOWN)
-
-
-def new_task_maker(
-    loop: asyncio.AbstractEventLoop,
-) -> Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]:
-    """Eager tasks where Python has them, from 3.12: the first step runs at once, for next
-    to nothing.
-    """
-    if sys.version_info >= (3, 12):
-        return functools.partial(asyncio.Task, loop=loop, eager_start=True)
-    return functools.partial(asyncio.Task, loop=loop)
 
 
 def tune(listener: sockets.socket, settings: Settings) -> None:

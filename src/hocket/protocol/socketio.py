@@ -147,11 +147,14 @@ def decode(text: bytes) -> Packet:
 
 def decode_event(text: bytes) -> list[Any]:
     """`[name, *arguments]` of a text message that begins with PLAIN_EVENT; raises PacketError."""
-    data = decode_json(text[2:])
-    if not is_event(data):
+    try:
+        data: list[Any] = _decode(text[2:])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        data = _decode_halved(text[2:])
+    # HOT: `decode_json` and `is_event`, without two calls: 0.15 us (benchmarks echo)
+    if type(data) is not list or not data or type(data[0]) is not str or data[0] in RESERVED:
         raise PacketError("the payload does not fit an event")
-    event: list[Any] = data
-    return event
+    return data
 
 
 class Assembler:
@@ -241,6 +244,16 @@ def encode(
     if id is not None:
         head += b"%d" % id
     return EncodedPacket(head if data is None else head + _encode(data), buffers, volatile)
+
+
+def event(namespace: str, data: tuple[Any, ...]) -> EncodedPacket:
+    """As `encode` with an event (name, *arguments) and no ack id.
+
+    HOT: 0.3 us less for the main namespace and no bytes, which is most of them (benchmarks echo).
+    """
+    if namespace != "/" or _may_hold_bytes(data):
+        return encode(EVENT, namespace, data)
+    return EncodedPacket(b"42" + _encode(data))
 
 
 def with_ack_id(packet: EncodedPacket, namespace: str, id: int) -> EncodedPacket:

@@ -72,6 +72,9 @@ def is_key(key: bytes) -> bool:
         return False
 
 
+_SHORT_HEADS: Final = [[bytes((0x80 | first, size)) for size in range(126)] for first in range(128)]
+
+
 def frame(opcode: int, payload: bytes, compressed: int = 0) -> bytes:
     """One whole frame from the server: FIN set, not masked (section 5.2). `compressed`: COMPRESSED
     for a payload that is.
@@ -79,7 +82,7 @@ def frame(opcode: int, payload: bytes, compressed: int = 0) -> bytes:
     size = len(payload)
     first = 0x80 | compressed | opcode
     if size < 126:
-        return bytes((first, size)) + payload
+        return _SHORT_HEADS[first - 0x80][size] + payload
     if size < 65536:
         return bytes((first, 126)) + size.to_bytes(2, "big") + payload
     return bytes((first, 127)) + size.to_bytes(8, "big") + payload

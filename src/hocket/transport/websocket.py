@@ -30,14 +30,14 @@ _CLOSE_CODES = {SHUTTING_DOWN: 1001, PARSE_ERROR: websocket.POLICY}  # any other
 class Frame(engineio.EncodedPacket):
     """A frame that is no Engine.IO packet: pong, close."""
 
-    __slots__ = ("_frame",)
+    __slots__ = ("_bytes",)
 
     def __init__(self, opcode: int, payload: bytes) -> None:
-        self._frame = websocket.frame(opcode, payload)
+        self._bytes = websocket.frame(opcode, payload)
         self.volatile = False
 
     def form(self, wire: int) -> bytes:
-        return self._frame
+        return self._bytes
 
 
 def switch_response(request: Request, extensions: str = "") -> bytes:

@@ -13,6 +13,7 @@ from hocket.hub.engine import Engine, Limits, Loop
 from hocket.hub.fanout import Pace
 from hocket.hub.handlers import Handlers
 from hocket.hub.hub import Hub
+from hocket.hub.starter import TaskStarter
 from tests.unit.hub.world import FakeLoop, FakeTransport, World
 
 
@@ -77,7 +78,7 @@ class AsyncLoop(FakeLoop):
             defer_from_thread=self.asyncio.call_soon_threadsafe,
             call_later=self.asyncio.call_later,
             spawn=spawn,
-            new_task=self.asyncio.create_task,
+            starter=TaskStarter(self.asyncio),
             current_task=asyncio.current_task,
             choose_pace=choose_pace,
             pause=self.paused.append,

@@ -22,8 +22,6 @@ from hocket.hub.target import Target
 from tests.unit.hub.fakes import Gate, handlers
 from tests.unit.hub.world import World
 
-EAGER = pytest.mark.parametrize("eager", [False, True], ids=["3.11", "3.12"])
-
 
 def settle(world: World) -> None:
     for _ in range(8):
@@ -101,14 +99,13 @@ def test_an_ack_that_cannot_be_encoded_is_an_error_of_the_handler(kind: int) -> 
 @pytest.mark.parametrize(
     "error", [ValueError("no"), KeyError(1), asyncio.CancelledError(), StopIteration(), OSError()]
 )
-@EAGER
 def test_an_error_is_told_with_its_socket_and_event_and_ends_nothing(
-    kind: int, error: BaseException, eager: bool
+    kind: int, error: BaseException
 ) -> None:
     def fail(socket: Socket) -> None:
         raise error
 
-    world = World(handlers(e=both(fail)[kind], f=lambda socket: "fine"), eager=eager)
+    world = World(handlers(e=both(fail)[kind], f=lambda socket: "fine"))
     socket = world.connect()
     world.say(socket, '427["e"]')
     world.say(socket, '428["f"]')
@@ -118,7 +115,7 @@ def test_an_error_is_told_with_its_socket_and_event_and_ends_nothing(
     assert told is error or isinstance(told.__cause__, StopIteration)
     assert (who, event) == (socket, "e")
     assert world.heard(socket) == ['438["fine"]']
-    assert (socket.connection.running, socket.connection.starting) == (0, 0)
+    assert socket.connection.running == 0
 
 
 def test_an_error_after_the_first_await_is_told_too() -> None:
@@ -216,7 +213,7 @@ def test_a_refused_client_is_told_and_nothing_of_it_stays(
     )
     nsp = world.hub.namespaces["/"]
     assert (connection.sockets, nsp.sockets, nsp.rooms) == ((), {}, {})
-    assert (connection.running, connection.starting) == (0, 0)
+    assert connection.running == 0
     assert not connection.closed
     assert ended == []
 
@@ -233,10 +230,9 @@ def test_what_a_refusal_says_is_a_packet_that_clients_know() -> None:
     assert not connection.closed
 
 
-@EAGER
-def test_middleware_runs_in_its_order_before_connect(eager: bool) -> None:
+def test_middleware_runs_in_its_order_before_connect() -> None:
     seen: list[Any] = []
-    world = World(eager=eager)
+    world = World()
     for number, kind in enumerate((0, 1, 0, 1)):
 
         def step(socket: Socket, auth: Any, number: int = number) -> None:
@@ -249,15 +245,14 @@ def test_middleware_runs_in_its_order_before_connect(eager: bool) -> None:
     assert seen == [(0, auth), (1, auth), (2, auth), (3, auth), ("connect", auth)]
 
 
-@EAGER
-def test_after_a_refusal_no_further_step_runs(eager: bool) -> None:
+def test_after_a_refusal_no_further_step_runs() -> None:
     seen: list[str] = []
 
     async def refuse(socket: Socket) -> None:
         seen.append("middleware")
         raise ConnectError("no")
 
-    world = World(handlers(connect=lambda socket: seen.append("connect")), eager=eager)
+    world = World(handlers(connect=lambda socket: seen.append("connect")))
     world.handlers.add_middleware(refuse)
     _, told = connected(world)
     assert (seen, told) == (["middleware"], ['44{"message":"no"}'])
@@ -354,8 +349,7 @@ def test_a_handshake_is_refused_however_that_was_written(hook: Callable[..., Any
 # Order
 
 
-@EAGER
-def test_a_def_handler_waits_for_a_running_connect_of_another_namespace(eager: bool) -> None:
+def test_a_def_handler_waits_for_a_running_connect_of_another_namespace() -> None:
     began: list[str] = []
 
     async def connect(socket: Socket) -> None:
@@ -364,7 +358,6 @@ def test_a_def_handler_waits_for_a_running_connect_of_another_namespace(eager: b
     world = World(
         handlers(e=lambda socket: began.append("e")),
         static={"/b": handlers(connect=connect)},
-        eager=eager,
     )
     socket = world.connect()
     world.engine.receive_text(socket.connection, b"40/b,")
@@ -373,15 +366,14 @@ def test_a_def_handler_waits_for_a_running_connect_of_another_namespace(eager: b
     assert began == ["connect", "e"]
 
 
-@EAGER
-def test_handlers_of_two_clients_do_not_wait_for_each_other(eager: bool) -> None:
+def test_handlers_of_two_clients_do_not_wait_for_each_other() -> None:
     began: list[str] = []
 
     async def slow(socket: Socket) -> None:
         began.append("slow")
         await Gate()
 
-    world = World(handlers(slow=slow, quick=lambda socket: began.append("quick")), eager=eager)
+    world = World(handlers(slow=slow, quick=lambda socket: began.append("quick")))
     one, two = world.connect(), world.connect()
     world.say(one, '42["slow"]')
     world.say(two, '42["quick"]')
@@ -436,11 +428,10 @@ KINDS = ["sync", "raising", "first", "later", "last", "giver"]
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("as_connect", [False, True], ids=["event", "connect"])
-@EAGER
 def test_the_watchdog_names_the_handler_that_held_the_loop(
-    kind: str, as_connect: bool, eager: bool, caplog: pytest.LogCaptureFixture
+    kind: str, as_connect: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world = World(eager=eager)
+    world = World()
     world.loop.now = 10.0
     function = holding(world, 0.06)[kind]
     world.handlers.add("connect" if as_connect else "e", function)

@@ -123,7 +123,6 @@ class History:
         first = steps[0] if steps else 0
         self.world = World(
             handlers(connect=self.on_connect),
-            eager=bool(first & 1),
             static={"/plain": Handlers(), "/greets": handlers(connect=self.on_greet)},
             max_outbox=300 if first & 2 else 1_000_000,
         )

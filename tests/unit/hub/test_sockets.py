@@ -18,6 +18,7 @@ from hocket.hub.heartbeat import Wheel
 from hocket.hub.outbox import Backlog
 from hocket.hub.socket import Socket
 from hocket.hub.target import Target
+from tests.unit.hub.fakes import Gate
 from tests.unit.hub.world import World
 
 
@@ -52,8 +53,7 @@ def test_what_a_connect_handler_emits_follows_the_answer_in_the_same_write() -> 
     ]
 
 
-@pytest.mark.parametrize("eager", [False, True])
-def test_so_does_what_reaches_it_while_an_async_one_runs(eager: bool) -> None:
+def test_so_does_what_reaches_it_while_an_async_one_runs() -> None:
     gate: list[Any] = []
 
     class Gate:
@@ -65,11 +65,9 @@ def test_so_does_what_reaches_it_while_an_async_one_runs(eager: bool) -> None:
         socket.join("room")
         await Gate()
 
-    world = World(handlers(connect=connect), eager=eager)
+    world = World(handlers(connect=connect))
     connection = world.transport.open()
     socket = world.join(connection)
-    if not eager:
-        world.loop.turn()
     assert gate
     Target(socket.nsp, ("room",)).emit("meanwhile")
     assert world.transport.writes == 0
@@ -111,13 +109,17 @@ def test_a_refusal(error: Exception, answer: str) -> None:
 
 
 def test_who_leaves_while_connect_runs_is_never_let_in() -> None:
+    gate = Gate()
+
     async def connect(socket: Socket) -> None:
         socket.join("room")
+        await gate
 
     world = World(handlers(connect=connect))
     connection = world.transport.open()
     world.join(connection)
     world.engine.close(connection, "transport close")
+    gate.open()
     world.loop.turn()
     assert world.hub.namespaces["/"].rooms == {}
     assert world.transport.writes == 0

@@ -80,8 +80,7 @@ def test_a_reused_fd_gets_nothing_of_a_broadcast_that_was_under_way(
 # Order of handlers
 
 
-@pytest.mark.parametrize("eager", [False, True], ids=["3.11", "3.12"])
-def test_a_def_handler_never_overtakes_an_earlier_async_def(eager: bool) -> None:
+def test_a_def_handler_never_overtakes_an_earlier_async_def() -> None:
     began: list[str] = []
 
     async def slow(socket: Socket) -> None:
@@ -90,7 +89,7 @@ def test_a_def_handler_never_overtakes_an_earlier_async_def(eager: bool) -> None
     def quick(socket: Socket) -> None:
         began.append("quick")
 
-    world = World(handlers(slow=slow, quick=quick), eager=eager)
+    world = World(handlers(slow=slow, quick=quick))
     client = world.connect()
     for name in ("slow", "quick", "slow", "quick"):
         world.say(client, f'42["{name}"]')

@@ -14,11 +14,12 @@ from hocket.hub.handlers import Handlers
 from hocket.hub.hub import Hub
 from hocket.hub.outbox import Backlog
 from hocket.hub.socket import Socket
+from hocket.hub.starter import Rest, Waiting, start
 from hocket.protocol.engineio import WEBSOCKET
 
 
 class FakeTask:
-    """A coroutine that begins when its loop gets to it."""
+    """A coroutine that goes on when its loop gets to it."""
 
     def __init__(self, coroutine: Any) -> None:
         self.coroutine = coroutine
@@ -35,15 +36,14 @@ class FakeTask:
 
 
 class FakeLoop:
-    """Time and turns by hand. `eager`: tasks begin at once, as from Python 3.12."""
+    """Time and turns by hand, and a Starter."""
 
-    def __init__(self, eager: bool = False) -> None:
+    def __init__(self) -> None:
         self.now = 0.0
         self.deferred: list[Callable[[], None]] = []
         self.timers: list[tuple[float, Callable[[], None]]] = []
         self.tasks: list[FakeTask] = []
         self.paused: list[bool] = []
-        self.eager = eager
         self.write: Callable[[int, bytes], int] = lambda fd, data: len(data)
         self._ids: Iterator[int] = iter(range(10**9))
 
@@ -59,11 +59,22 @@ class FakeLoop:
         while self.deferred:
             self.turn()
 
-    def spawn(self, coroutine: Any) -> Any:
-        task = FakeTask(coroutine)
+    def spawn(self, coroutine: Any) -> None:
+        start(self, coroutine)
+
+    def begin(self, coroutine: Any) -> Any:
+        try:
+            return Waiting(coroutine.send(None))
+        except StopIteration as stop:
+            return stop.value
+
+    def go_on(self, rest: Rest) -> Any:
+        async def life() -> None:
+            await rest(None)
+
+        task = FakeTask(life())
+        task.step()
         self.tasks.append(task)
-        if self.eager:
-            task.step()
         return task
 
     def call_later(self, delay: float, act: Callable[[], None]) -> Any:
@@ -90,7 +101,7 @@ class FakeLoop:
             defer_from_thread=self.deferred_append,
             call_later=self.call_later,
             spawn=self.spawn,
-            new_task=self.spawn,
+            starter=self,
             current_task=lambda: None,
             choose_pace=lambda: Pace(lambda fd, data: self.write(fd, data)),
             pause=self.paused.append,
@@ -213,11 +224,10 @@ class World:
         self,
         handlers: Handlers | None = None,
         dynamic: Mapping[re.Pattern[str], Handlers] | None = None,
-        eager: bool = False,
         static: Mapping[str, Handlers] | None = None,
         **limits: Any,
     ) -> None:
-        self.loop = FakeLoop(eager)
+        self.loop = FakeLoop()
         self.engine = Engine(Limits(**limits), self.loop.lend())
         self.transport = FakeTransport(self.engine, self.loop)
         self.errors: list[tuple[BaseException, Socket | None, str]] = []
