@@ -1,4 +1,4 @@
-"""What the supervisor and its workers say to each other."""
+"""What the supervisor and its processes say to each other."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ class Message(msgspec.Struct, array_like=True, frozen=True, tag=True):
 
 
 class Ready(Message, frozen=True, tag=1):
-    """From a worker: the app is there and has run its `on_startup`."""
+    """From all: it can begin. Of a worker: the app is there and has run its `on_startup`."""
 
 
 class Peer(Message, frozen=True, tag=2):
-    """To a worker, with an open socket: the way to the worker of that number."""
+    """To all, with an open socket: the way to the process of that number and role."""
 
     number: int
+    role: str
 
 
 class Open(Message, frozen=True, tag=3):
-    """To a worker: let clients in."""
+    """To a worker: let clients in. To others: you know all who are there; say `Took` when they
+    know you.
+    """
 
 
 class Stop(Message, frozen=True, tag=4):
-    """To a worker: say goodbye to everybody and end."""
+    """To all: say goodbye to everybody and end."""
 
 
 class GiveWay(Message, frozen=True, tag=5):
@@ -34,14 +37,22 @@ class GiveWay(Message, frozen=True, tag=5):
 
 
 class Took(Message, frozen=True, tag=6):
-    """From a worker: all that the process before it had is here."""
+    """From a worker: all that the process before it had is here. From others: everybody knows
+    me.
+    """
 
 
 class Hear(Message, frozen=True, tag=7):
     """To a worker, with the connection of an Emitter."""
 
 
-AnyMessage = Ready | Peer | Open | Stop | GiveWay | Took | Hear
+class Retire(Message, frozen=True, tag=8):
+    """To a process that is no worker: another does from now on what this one does. Finish what
+    runs, and end.
+    """
+
+
+AnyMessage = Ready | Peer | Open | Stop | GiveWay | Took | Hear | Retire
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(AnyMessage)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from hocket import settings as settings_table
 from hocket.app import App
 from hocket.errors import UsageError
-from hocket.instance.limits import workers_for
 from hocket.instance.listener import open_listener, url_of
 from hocket.instance.logs import set_up_logs
 from hocket.instance.place import Place, place_of_this
+from hocket.instance.roles import is_alone, roles_of
 from hocket.instance.worker import Worker
 from hocket.settings import Settings
 
@@ -45,19 +45,19 @@ def run(
         serving = _serve_as_member(make_worker(app, settings), place)
     else:
         listener = open_listener(settings)
-        if (workers := workers_for(settings)) > 1:
-            from hocket.instance.supervisor import supervise  # lazy: for several workers
+        if not is_alone(roles := roles_of(settings)):
+            from hocket.instance.supervisor import supervise  # lazy: for several processes
 
-            supervise(listener, settings, workers)
+            supervise(listener, settings, roles)
         serving = Foreground(make_worker(app, settings), listener).serve()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serving)
 
 
 async def _serve_as_member(worker: Worker, place: Place) -> None:
-    from hocket.instance.member import Member  # lazy: for several workers
+    from hocket.instance.member import MEMBERS  # lazy: for several processes
 
-    await Member(worker, place).serve()
+    await MEMBERS[place.role](worker, place).serve()
 
 
 class Foreground:

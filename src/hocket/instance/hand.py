@@ -1,4 +1,4 @@
-"""A worker's process, as whoever started it sees it."""
+"""A process of an instance, as whoever started it sees it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Protocol
 from hocket.broker.channel import Channel, close_files
 from hocket.instance.control import AnyMessage, Message, Ready, Took, decode, encode
 from hocket.instance.place import Place
+from hocket.instance.roles import WORKER, Role
 
 
 class Process(Protocol):
@@ -47,10 +48,11 @@ class Adopted:
 
 
 class Hand:
-    """One worker, from its start until its process has ended.
+    """One of them, from its start until its process has ended.
 
     Args:
-        number: of the worker.
+        role: what it is.
+        number: which; each process of an instance has its own.
         process: its process.
         control: the socket to it.
         told: gets what it says, after `ready` and `took` have.
@@ -59,6 +61,7 @@ class Hand:
 
     def __init__(
         self,
+        role: Role,
         number: int,
         process: Process,
         control: sockets.socket,
@@ -66,6 +69,7 @@ class Hand:
         ended: Callable[[], None] = lambda: None,
     ) -> None:
         loop = asyncio.get_running_loop()
+        self.role = role
         self.number = number
         self.process = process
         self.began = time.monotonic()
@@ -77,6 +81,7 @@ class Hand:
     @classmethod
     def launch(
         cls,
+        role: Role,
         number: int,
         command: list[str],
         listener: sockets.socket,
@@ -87,13 +92,20 @@ class Hand:
         """Start it. `old`: a socket to the process whose place it is to take."""
         ours, theirs = sockets.socketpair()
         place = Place(
-            number, theirs.fileno(), listener.fileno(), -1 if old is None else old.fileno()
+            role.name,
+            number,
+            theirs.fileno(),
+            listener.fileno() if role.name == WORKER else -1,
+            -1 if old is None else old.fileno(),
         )
         with theirs:
-            process = subprocess.Popen(  # noqa: S603 - the command that the user gave us
-                command, pass_fds=[fd for fd in place[1:] if fd >= 0], env=place.environment()
+            process = subprocess.Popen(  # noqa: S603 - the command that the user gave, or ours
+                role.program or command, pass_fds=place.files(), env=place.environment()
             )
-        return cls(number, process, ours, told, ended)
+        return cls(role, number, process, ours, told, ended)
+
+    def __str__(self) -> str:
+        return f"{self.role.name} {self.number}"
 
     def _received(self, data: bytes, files: list[int]) -> None:
         close_files(files)

@@ -1,4 +1,4 @@
-"""A worker in a process of its own, under a supervisor."""
+"""A process under a supervisor: what each role becomes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Final
 
 from hocket.broker.channel import Channel, close_files
 from hocket.instance.control import (
+    AnyMessage,
     GiveWay,
     Hear,
+    Message,
     Open,
     Peer,
     Ready,
@@ -22,70 +24,102 @@ from hocket.instance.control import (
 )
 from hocket.instance.handover import Giver, Heir
 from hocket.instance.place import Place
+from hocket.instance.roles import WORKER
 from hocket.instance.worker import Worker
 
-ORPHANED: Final = 1.5  # seconds that a worker may take to end when its supervisor has died
+ORPHANED: Final = 1.5  # seconds that a process may take to end when its supervisor has died
 
 
 class Member:
-    """Does what the supervisor says.
+    """Does what the supervisor says. The base of all roles.
 
     Args:
-        worker: whose number is `place.number`.
+        worker: not started yet; it is given `place.number`.
         place: as the supervisor told it.
     """
 
     def __init__(self, worker: Worker, place: Place) -> None:
-        self._worker = worker
-        self._listener = sockets.socket(fileno=place.listener)
-        self._loop = asyncio.get_running_loop()
-        self._end = asyncio.Event()
+        self.worker = worker
+        self.loop = asyncio.get_running_loop()
+        self.end = asyncio.Event()
         control = sockets.socket(fileno=place.control)
-        self._supervisor = Channel(self._loop, control, self._told, self._orphaned)
-        self._old = sockets.socket(fileno=place.old) if place.old >= 0 else None
-        self._giver: Giver | None = None
+        self._supervisor = Channel(self.loop, control, self._received, self._orphaned)
         worker.join_others(place.number)
 
     async def serve(self) -> None:
-        """Until the supervisor says `Stop`, or has gone."""
+        """Until the supervisor says so, or has gone."""
         # Ctrl-C goes to every process of a terminal, SIGTERM to every one of a systemd unit: the
         # supervisor decides what follows.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        await self._worker.prepare()
-        self._worker.garbage.settle()
-        if self._old is not None:
-            self._heir = Heir(self._worker, self._old, self._took)
-        self._supervisor.send(encode(Ready()))
-        await self._end.wait()
-        if self._giver is not None:
-            await self._giver.give(self._worker.settings.reload_timeout)
-        await self._worker.stop()
-        if self._giver is not None:
-            await self._giver.part()
+        await self.begin()
+        self.say(Ready())
+        await self.end.wait()
+        await self.finish()
 
-    def _took(self) -> None:
-        self._supervisor.send(encode(Took()))
+    async def begin(self) -> None:
+        """Everything that must be there before it is ready."""
+        await self.worker.prepare()
+        self.worker.garbage.settle()
 
-    def _told(self, data: bytes, files: list[int]) -> None:
+    async def finish(self) -> None:
+        """When `end` is set."""
+        await self.worker.stop()
+
+    def say(self, message: Message) -> None:
+        """Tell the supervisor."""
+        self._supervisor.send(encode(message))
+
+    def _received(self, data: bytes, files: list[int]) -> None:
         message = decode(data)
-        if isinstance(message, Peer) and self._worker.broker is not None and files:
+        if isinstance(message, Peer) and self.worker.broker is not None and files:
             socket = sockets.socket(fileno=files.pop())
-            self._worker.broker.link(message.number, socket)
-        elif isinstance(message, Open):
-            self._worker.open(self._listener)
-        elif isinstance(message, Hear) and self._worker.broker is not None and files:
-            self._worker.broker.hear(sockets.socket(fileno=files.pop()))
-        elif isinstance(message, GiveWay) and files:
-            self._giver = Giver(self._worker, sockets.socket(fileno=files.pop()))
-            self._end.set()
+            self.worker.broker.link(message.number, socket)
         elif isinstance(message, Stop):
-            self._end.set()
-            if self._giver is not None:
-                self._giver.hurry()
+            self.end.set()
+        self.told(message, files)
         close_files(files)
+
+    def told(self, message: AnyMessage, files: list[int]) -> None:
+        """What else the supervisor says. Files that are left in the list are closed."""
 
     def _orphaned(self) -> None:
         """Half a server must not stay behind."""
-        self._loop.call_later(ORPHANED, os._exit, 1)
-        self._end.set()
+        self.loop.call_later(ORPHANED, os._exit, 1)
+        self.end.set()
+
+
+class WorkerMember(Member):
+    """A worker."""
+
+    def __init__(self, worker: Worker, place: Place) -> None:
+        super().__init__(worker, place)
+        self._listener = sockets.socket(fileno=place.listener)
+        self._old = sockets.socket(fileno=place.old) if place.old >= 0 else None
+        self._giver: Giver | None = None
+
+    async def begin(self) -> None:
+        await super().begin()
+        if self._old is not None:
+            self._heir = Heir(self.worker, self._old, lambda: self.say(Took()))
+
+    async def finish(self) -> None:
+        if self._giver is not None:
+            await self._giver.give(self.worker.settings.reload_timeout)
+        await super().finish()
+        if self._giver is not None:
+            await self._giver.part()
+
+    def told(self, message: AnyMessage, files: list[int]) -> None:
+        if isinstance(message, Open):
+            self.worker.open(self._listener)
+        elif isinstance(message, Hear) and self.worker.broker is not None and files:
+            self.worker.broker.hear(sockets.socket(fileno=files.pop()))
+        elif isinstance(message, GiveWay) and files:
+            self._giver = Giver(self.worker, sockets.socket(fileno=files.pop()))
+            self.end.set()
+        elif isinstance(message, Stop) and self._giver is not None:
+            self._giver.hurry()
+
+
+MEMBERS: Final[dict[str, type[Member]]] = {WORKER: WorkerMember}

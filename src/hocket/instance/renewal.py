@@ -13,7 +13,9 @@ from hocket.instance.control import Open
 from hocket.instance.desk import Desk, Refused
 from hocket.instance.hand import Hand
 from hocket.instance.handover import Giver
-from hocket.instance.supervisor import STARTING, command, supervise
+from hocket.instance.reloading import STARTING
+from hocket.instance.roles import roles_of
+from hocket.instance.supervisor import command, supervise
 from hocket.instance.worker import Worker
 
 log = logging.getLogger("hocket")
@@ -46,13 +48,20 @@ class Renewal:
         self._taken = taken
         self._desk = desk
         self._giver: Giver | None = None
+        self._roles = roles_of(worker.settings)
 
     async def run(self) -> None:
         """Does not return when the new code starts. Raises Refused when it does not."""
         ours, theirs = sockets.socketpair()
         with theirs:
             new = Hand.launch(
-                0, command(), self._listener, lambda hand, message: None, self._ended, theirs
+                self._roles[0],
+                0,
+                command(),
+                self._listener,
+                lambda hand, message: None,
+                self._ended,
+                theirs,
             )
         self._new = new
         loop = asyncio.get_running_loop()
@@ -75,7 +84,7 @@ class Renewal:
         control, _, _ = new.channel.detach()
         adopted = new.process.pid, control
         asked = self._stop.is_set(), self._reload.is_set()
-        supervise(self._listener, self._worker.settings, 1, adopted, *asked, desk)
+        supervise(self._listener, self._worker.settings, self._roles, adopted, *asked, desk)
 
     async def _open(self) -> None:
         if await self._new.took:

@@ -1,0 +1,166 @@
+"""The crew: all processes of an instance. They are started, joined to each other, and replaced when
+they die.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import socket as sockets
+import time
+from typing import Final
+
+from hocket.instance.control import AnyMessage, Open, Peer, Ready, Stop
+from hocket.instance.hand import Adopted, Hand
+from hocket.instance.roles import WORKER, Role
+
+log = logging.getLogger("hocket")
+
+STEADY: Final = 10.0  # seconds after which a process's death is not a failure to start
+SLOWEST: Final = 10.0  # seconds between two tries to replace a process
+
+
+class Crew:
+    """Those that are there.
+
+    Args:
+        roles: of which kinds; a number is a process's place, and its successor's if it dies.
+        command: that the user gave.
+        listener: the listening socket.
+    """
+
+    def __init__(self, roles: list[Role], command: list[str], listener: sockets.socket) -> None:
+        self.roles = roles
+        self._command = command
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        self.hands: dict[int, Hand] = {}
+        self.leaving: set[Hand] = set()  # have given their place to another, or are to take one
+        self._delays: dict[int, float] = {}
+        self._awaited: set[int] = set()  # numbers of those that are soon started again
+        self._changed = asyncio.Event()
+        self.serving = False
+        self.stopping = False
+
+    def everybody(self) -> list[Hand]:
+        return [*self.hands.values(), *self.leaving]
+
+    def of(self, role: str) -> list[Hand]:
+        """Those of a role that are not about to leave."""
+        return [hand for hand in self.hands.values() if hand.role.name == role]
+
+    # They come
+
+    async def start(self, role: Role) -> Hand | None:
+        """Start all of a role; one that cannot be started. One first: what is wrong with an
+        application is said once, not by every process.
+        """
+        hands: list[Hand] = []
+        for count in (1, role.count - 1) if role.count else ():
+            some = [self._start(role, self.free_number()) for _ in range(count)]
+            hands += some
+            for hand in some:
+                if not await hand.ready:
+                    return hand
+        return None
+
+    def free_number(self) -> int:
+        """The lowest that no process has."""
+        taken = self._awaited | {hand.number for hand in self.everybody()}
+        return next(number for number in itertools.count() if number not in taken)
+
+    def _start(self, role: Role, number: int) -> Hand:
+        hand = self.hands[number] = self.launch(role, number)
+        return hand
+
+    def launch(self, role: Role, number: int, old: sockets.socket | None = None) -> Hand:
+        """A process that is joined to the others once it is one of `hands`."""
+        return Hand.launch(role, number, self._command, self._listener, self._told, old=old)
+
+    def adopt(self, process: Adopted, control: sockets.socket) -> None:
+        """A worker that was started before, and serves."""
+        hand = self.hands[0] = Hand(self.roles[0], 0, process, control, self._told)
+        hand.ready.set_result(True)
+        self.serve()
+        self.look()  # it may have ended meanwhile
+
+    def serve(self) -> None:
+        """All are there: let clients in."""
+        self.serving = True
+        for hand in self.hands.values():
+            hand.tell(Open())
+
+    def _told(self, hand: Hand, message: AnyMessage) -> None:
+        if isinstance(message, Ready) and hand not in self.leaving:
+            self.introduce(hand)
+            if self.serving:
+                hand.tell(Open())
+                log.info("%s is there again", hand)
+
+    def introduce(self, hand: Hand) -> None:
+        """Join it to all others."""
+        for other in self.hands.values():
+            if other is not hand and other.is_ready:
+                ends = sockets.socketpair()
+                hand.tell(Peer(other.number, other.role.name), ends[0].detach())
+                other.tell(Peer(hand.number, hand.role.name), ends[1].detach())
+
+    # And go
+
+    def look(self) -> None:
+        """Some child has ended."""
+        for hand in self.everybody():
+            if hand.process.poll() is not None:
+                self._gone(hand)
+        self._changed.set()
+
+    def _gone(self, hand: Hand) -> None:
+        hand.gone()
+        if hand in self.leaving:
+            self.leaving.discard(hand)
+        else:
+            del self.hands[hand.number]
+            if self.serving and not self.stopping:
+                self._replace(hand)
+
+    def _replace(self, hand: Hand) -> None:
+        steady = time.monotonic() - hand.began >= STEADY
+        delay = self._delays.get(hand.number, 0.0)
+        self._delays[hand.number] = 0.1 if steady else min(SLOWEST, max(0.1, delay * 2))
+        delay = 0.0 if steady else delay
+        log.error(
+            "%s ended (%s)%s; another starts in %.1f s",
+            hand,
+            _how(hand.process.returncode),
+            ", its clients with it" if hand.role.name == WORKER else "",
+            delay,
+            extra={hand.role.name: hand.number, "pid": hand.process.pid},
+        )
+        self._awaited.add(hand.number)
+        self._loop.call_later(delay, self._start_again, hand.role, hand.number)
+
+    def _start_again(self, role: Role, number: int) -> None:
+        self._awaited.discard(number)
+        if not self.stopping:
+            self._start(role, number)
+
+    async def stop(self, role: str, limit: float) -> None:
+        """All of a role say goodbye, within `limit` seconds, and have ended then."""
+        timer = self._loop.call_later(limit, self.kill)
+        for hand in self.everybody():
+            if hand.role.name == role:
+                hand.tell(Stop())
+        while any(hand.role.name == role for hand in self.everybody()):
+            self._changed.clear()
+            await self._changed.wait()
+        timer.cancel()
+
+    def kill(self) -> None:
+        for hand in self.everybody():
+            hand.process.kill()
+
+
+def _how(status: int | None) -> str:
+    status = status or 0
+    return f"signal {-status}" if status < 0 else f"status {status}"
