@@ -24,6 +24,7 @@ from typing import Any, Final, ParamSpec, Self
 import uvloop
 
 from hocket import App
+from hocket.broker.roles import WORKER
 from hocket.instance.handover import Giver, Heir
 from hocket.instance.worker import Worker
 from hocket.settings import Settings, load
@@ -140,7 +141,7 @@ class _Member(Worker):
 
     def __init__(self, number: int, app: App, settings: Settings) -> None:
         super().__init__(app, settings)
-        self.join_others(number)
+        self.join_others(number, WORKER)
 
 
 @asynccontextmanager

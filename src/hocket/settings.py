@@ -97,6 +97,11 @@ class Settings:
         _number(int, 1, 256),
         "processes that share the connections of one port; more where `max_connections` needs them",
     )
+    app_processes: int = setting(
+        0,
+        _number(int, 0, 64),
+        "processes that run the mounted applications, away from the connections; 0: the workers do",
+    )
     max_connections: int = setting(
         0,
         _number(int, 0, 10_000_000),

@@ -10,12 +10,14 @@ import sys
 
 from hocket import App
 from hocket.broker.channel import framed
-from hocket.instance import member
+from hocket.broker.roles import WORKER
 from hocket.instance.control import AnyMessage, Open, Ready, Retire, Took, encode
 from hocket.instance.foreground import run
 from hocket.instance.listener import open_listener
+from hocket.instance.member import Member
+from hocket.instance.members import MEMBERS
 from hocket.instance.place import VARIABLE, Place, place_of_this
-from hocket.instance.roles import WORKER, Role
+from hocket.instance.roles import Role
 from hocket.instance.supervisor import supervise
 from hocket.settings import load
 
@@ -27,7 +29,7 @@ def note(*words: object) -> None:
         print(*words, file=notes)
 
 
-class Extra(member.Member):
+class Extra(Member):
     async def begin(self) -> None:
         await super().begin()
         note("extra", os.getpid(), "begins")
@@ -61,7 +63,7 @@ def main() -> None:
         assert place is not None
         own(place)
         return
-    member.MEMBERS["extra"] = Extra
+    MEMBERS["extra"] = Extra
     app = App(port=0)
     settings = load(app.given)
     app.on_startup(lambda: note("hooks", os.getpid()))

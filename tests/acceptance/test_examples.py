@@ -21,6 +21,8 @@ from tests.integration.programs import program
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 FREE = {"HOCKET_PORT": "0"}
+APART = {**FREE, "HOCKET_APP_PROCESSES": "1", "HOCKET_WORKERS": "2"}
+where = pytest.mark.parametrize("env", [FREE, APART], ids=["in the worker", "app processes"])
 DJANGO = [sys.executable, str(EXAMPLES / "django_beside/serve.py")]
 CLIENT = ROOT / "tests/node/node_modules/socket.io-client/dist/socket.io.esm.min.js"
 
@@ -84,7 +86,8 @@ def test_the_same_chat_in_typescript(tmp_path: Path) -> None:
     assert said.stdout.splitlines() == ["ada: hello, everyone", "delivered"], said.stderr
 
 
-def test_fastapi_beside() -> None:
+@where
+def test_fastapi_beside(env: dict[str, str]) -> None:
     async def trade(url: str) -> None:
         heard: asyncio.Queue[Any] = asyncio.Queue()
         ada = socketio.AsyncClient()
@@ -102,11 +105,12 @@ def test_fastapi_beside() -> None:
                     assert await asking.receive_json(timeout=10) == price
         await ada.disconnect()
 
-    with program(sys.executable, str(EXAMPLES / "fastapi_beside.py"), env=FREE) as server:
+    with program(sys.executable, str(EXAMPLES / "fastapi_beside.py"), env=env) as server:
         asyncio.run(trade(server.url()))
 
 
-def test_django_beside() -> None:
+@where
+def test_django_beside(env: dict[str, str]) -> None:
     async def pin(url: str) -> None:
         heard: asyncio.Queue[Any] = asyncio.Queue()
         ada = socketio.AsyncClient()
@@ -132,7 +136,7 @@ def test_django_beside() -> None:
         async with session.get("/") as answer:
             return await answer.text()
 
-    with program(*DJANGO, env=FREE) as server:
+    with program(*DJANGO, env=env) as server:
         asyncio.run(pin(server.url()))
 
 

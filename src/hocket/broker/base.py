@@ -12,9 +12,11 @@ OLD: Final = -1  # instead of a worker's number: the process that has given its 
 
 EMITTER: Final = -2  # a process that only emits (hocket.Emitter)
 
+NOBODY: Final = -3  # a peer that is not there
+
 
 class Broker(Protocol):
-    """The other workers of the instance.
+    """The other processes of the instance; of those, only workers have clients.
 
     To each of them messages arrive in the order in which they were published here, at most once:
     those on their way to a worker that dies are lost, and so are its clients. Messages of different
@@ -22,7 +24,7 @@ class Broker(Protocol):
     """
 
     def attend(self, read: Callable[[int, AnyMessage], None]) -> None:
-        """`read(peer, message)` gets what other workers publish, ask and send."""
+        """`read(peer, message)` gets what others publish, ask and send."""
 
     def publish(self, message: Message) -> None:
         """Tell every other worker. The hub looks at `full` before it takes on more.

@@ -1,12 +1,13 @@
-"""The broker of one machine: a Channel to each other worker."""
+"""The broker of one machine: a Channel to each other process of the instance."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import socket as sockets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -23,6 +24,7 @@ from hocket.broker.messages import (
     Emit,
     Join,
     Leave,
+    Leaving,
     Message,
     Moved,
     Numbers,
@@ -32,34 +34,39 @@ from hocket.broker.messages import (
     decode,
     encode,
 )
+from hocket.broker.roles import WORKER
 from hocket.broker.succession import Answered, LinkTo
 
 log = logging.getLogger("hocket")
 
 NEWS: Final = 32  # connections more or less
-LIMIT: Final = 16_777_216  # bytes that may wait for one worker
+LIMIT: Final = 16_777_216  # bytes that may wait for one process
 
 
 class Link:
-    """The way to one other worker, and what it was asked and has not answered."""
+    """The way to one other process, how many connections it has, and what it was asked and has not
+    answered.
+    """
 
-    __slots__ = ("asked", "channel", "peer", "share")
+    __slots__ = ("asked", "channel", "leaving", "peer", "role", "share")
 
-    def __init__(self, peer: int) -> None:
+    def __init__(self, peer: int, role: str) -> None:
         self.peer = peer
+        self.role = role
         self.channel: Channel
+        self.leaving = False
         self.share = 0
         self.asked: dict[int, asyncio.Future[Answer | None]] = {}
 
 
 class LocalBroker:
-    """Links to all other workers.
+    """Links to all other processes.
 
     Args:
-        loop: the worker's.
-        paused: called with True when a worker does not keep up, with False when all do again.
-        moved: gets a client's connection that another worker gives up: its fd and what it said.
-        limit: bytes that may wait for one worker.
+        loop: of this one.
+        paused: called with True when another does not keep up, with False when all do again.
+        moved: gets a client's connection that another gives up: its fd and what it said.
+        limit: bytes that may wait for one of them.
     """
 
     def __init__(
@@ -89,15 +96,15 @@ class LocalBroker:
 
     # Links
 
-    def link(self, peer: int, socket: sockets.socket) -> None:
-        """A way to the worker of this number; an older one to the same number has ended."""
-        self._link(peer, socket).channel.send(encode(Share(self._told)))
+    def link(self, peer: int, socket: sockets.socket, role: str = WORKER) -> None:
+        """A way to the process of this number; an older one to the same number has ended."""
+        self._link(peer, socket, role).channel.send(encode(Share(self._told)))
 
-    def _link(self, peer: int, socket: sockets.socket) -> Link:
+    def _link(self, peer: int, socket: sockets.socket, role: str) -> Link:
         if (old := self._links.get(peer)) is not None:
             old.channel.close()
             self._gone(old)
-        link = self._links[peer] = Link(peer)
+        link = self._links[peer] = Link(peer, role)
         link.channel = Channel(
             self._loop,
             socket,
@@ -129,12 +136,17 @@ class LocalBroker:
         if isinstance(message, Emit | Join | Leave | Disconnect):
             self._read(EMITTER, message)
 
-    def has(self, peer: int) -> bool:
-        return peer in self._links
+    def has(self, worker: int) -> bool:
+        """Whether there is another worker of this number."""
+        link = self._links.get(worker)
+        return link is not None and link.role == WORKER
 
     @property
     def peers(self) -> list[int]:
         return list(self._links)
+
+    def _of(self, role: str) -> list[Link]:
+        return [link for link in self._links.values() if link.role == role]
 
     def _gone(self, link: Link) -> None:
         if self._links.get(link.peer) is link:
@@ -145,7 +157,7 @@ class LocalBroker:
                 future.set_result(None)
 
     def hold(self, held: bool) -> None:
-        """Read nothing from other workers, or go on: too much waits to be sent to clients here."""
+        """Read nothing from others, or go on: too much waits to be sent to clients here."""
         self._held = held
         for channel in (*self._emitters, *[link.channel for link in self._links.values()]):
             if held:
@@ -172,7 +184,9 @@ class LocalBroker:
         for link in self._links.values():
             link.channel.flush()
             fd, received, unsent = link.channel.detach()
-            given.append((LinkTo(link.peer, received, unsent, list(link.asked), link.share), fd))
+            asked = list(link.asked)
+            message = LinkTo(link.peer, received, unsent, asked, link.share, link.role)
+            given.append((message, fd))
         self._given, self._links = self._links, {}
         for channel in self._emitters:
             fd, received, unsent = channel.detach()
@@ -186,7 +200,7 @@ class LocalBroker:
         if given.peer == EMITTER:
             self.hear(socket).go_on(given.received, given.unsent)
             return
-        link = self._link(given.peer, socket)
+        link = self._link(given.peer, socket, given.role)
         link.share = given.share
         for id in given.asked:
             future = link.asked[id] = self._loop.create_future()
@@ -217,13 +231,24 @@ class LocalBroker:
 
     def shares(self) -> list[int]:
         """How many connections each other worker has."""
-        return [link.share for link in self._links.values()]
+        return [link.share for link in self._of(WORKER)]
 
-    def announce(self, count: int, exactly: bool = False) -> None:
-        """Tell them how many this one has; a small change is no news, unless it is asked for."""
-        if abs(count - self._told) >= (1 if exactly else NEWS):
+    def emptiest(self, role: str) -> int | None:
+        """The process of a role that has the fewest connections; None: there is none. It is taken
+        to have one more from now on, until it says how many.
+        """
+        links = [link for link in self._of(role) if not link.leaving]
+        if not links:
+            return None
+        link = min(links, key=attrgetter("share"))
+        link.share += 1
+        return link.peer
+
+    def announce(self, count: int, least: int = NEWS) -> None:
+        """Tell them how many this one has, if that is at least so many more or less than before."""
+        if abs(count - self._told) >= least:
             self._told = count
-            self.publish(Share(count))
+            self.tell_everybody(Share(count))
 
     # How full they are
 
@@ -243,9 +268,16 @@ class LocalBroker:
     # Messages
 
     def publish(self, message: Message) -> None:
-        if self._links:
+        self._tell(self._of(WORKER), message)
+
+    def tell_everybody(self, message: Message) -> None:
+        """All others, of any role."""
+        self._tell(self._links.values(), message)
+
+    def _tell(self, links: Collection[Link], message: Message) -> None:
+        if links:
             data = encode(message)
-            for link in self._links.values():
+            for link in links:
                 link.channel.send(data)
 
     def send(self, peer: int, message: Message, files: Sequence[int] = ()) -> None:
@@ -263,8 +295,17 @@ class LocalBroker:
             close_files(files)
 
     def ask(self, question: Callable[[int], Question]) -> list[asyncio.Future[Answer | None]]:
+        return self._ask(self._of(WORKER), question)
+
+    def count(self) -> list[asyncio.Future[Answer | None]]:
+        """Ask all others, of any role, for their numbers."""
+        return self._ask(self._links.values(), Count)
+
+    def _ask(
+        self, links: Iterable[Link], question: Callable[[int], Question]
+    ) -> list[asyncio.Future[Answer | None]]:
         futures = []
-        for link in self._links.values():
+        for link in links:
             self._ids += 1
             message = question(self._ids)
             future = link.asked[message.id] = self._loop.create_future()
@@ -280,6 +321,8 @@ class LocalBroker:
             return
         if isinstance(message, Share):
             link.share = message.count
+        elif isinstance(message, Leaving):
+            link.leaving = True
         elif isinstance(message, Count):
             link.channel.send(encode(Counted(message.id, self.numbers())))
         elif isinstance(message, Moved):

@@ -119,7 +119,7 @@ class Moved(Message, frozen=True, tag=9):
 
 
 class Share(Message, frozen=True, tag=10):
-    """How many connections the worker has that says so."""
+    """How many connections the process has that says so."""
 
     count: int
 
@@ -141,9 +141,13 @@ class Counted(Message, frozen=True, tag=12):
     numbers: Numbers
 
 
+class Leaving(Message, frozen=True, tag=13):
+    """From a process that runs mounted applications: send me no more connections."""
+
+
 Question = Who | Call | Count
 Answer = Present | Called | Counted
-AnyMessage = Emit | Join | Leave | Disconnect | Question | Answer | Moved | Share
+AnyMessage = Emit | Join | Leave | Disconnect | Question | Answer | Moved | Share | Leaving
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(AnyMessage)

@@ -23,6 +23,7 @@ from hocket.broker.messages import (
     Packet,
     Who,
 )
+from hocket.broker.roles import WORKER
 
 
 class SocketOf(msgspec.Struct, array_like=True, frozen=True):
@@ -82,7 +83,7 @@ class Session(Message, frozen=True, tag=20):
 
 
 class LinkTo(Message, frozen=True, tag=21):
-    """The socket to another worker, with what was read of it and not used, what was to be written,
+    """The socket to another process, with what was read of it and not used, what was to be written,
     and the questions that the old process waits for answers to.
     """
 
@@ -91,6 +92,7 @@ class LinkTo(Message, frozen=True, tag=21):
     unsent: bytes
     asked: list[int]
     share: int
+    role: str = WORKER
 
 
 class Given(Message, frozen=True, tag=22):

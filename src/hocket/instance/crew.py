@@ -11,9 +11,10 @@ import socket as sockets
 import time
 from typing import Final
 
+from hocket.broker.roles import WORKER
 from hocket.instance.control import AnyMessage, Open, Peer, Ready, Stop
 from hocket.instance.hand import Adopted, Hand
-from hocket.instance.roles import WORKER, Role
+from hocket.instance.roles import Role
 
 log = logging.getLogger("hocket")
 

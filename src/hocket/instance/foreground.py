@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from hocket import settings as settings_table
 from hocket.app import App
 from hocket.errors import UsageError
+from hocket.instance.limits import workers_for
 from hocket.instance.listener import open_listener, url_of
 from hocket.instance.logs import set_up_logs
 from hocket.instance.place import Place, place_of_this
-from hocket.instance.roles import is_alone, roles_of
 from hocket.instance.worker import Worker
 from hocket.settings import Settings
 
@@ -45,17 +45,18 @@ def run(
         serving = _serve_as_member(make_worker(app, settings), place)
     else:
         listener = open_listener(settings)
-        if not is_alone(roles := roles_of(settings)):
-            from hocket.instance.supervisor import supervise  # lazy: for several processes
+        if workers_for(settings) > 1 or settings.app_processes:
+            from hocket.instance.roles import roles_of  # lazy: for several processes
+            from hocket.instance.supervisor import supervise  # lazy: as above
 
-            supervise(listener, settings, roles)
+            supervise(listener, settings, roles_of(settings))
         serving = Foreground(make_worker(app, settings), listener).serve()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serving)
 
 
 async def _serve_as_member(worker: Worker, place: Place) -> None:
-    from hocket.instance.member import MEMBERS  # lazy: for several processes
+    from hocket.instance.members import MEMBERS  # lazy: for several processes
 
     await MEMBERS[place.role](worker, place).serve()
 
@@ -84,7 +85,9 @@ class Foreground:
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         run_dir = worker.settings.run_dir
         if run_dir:
-            worker.join_others(0)  # an Emitter is somebody else too
+            from hocket.broker.roles import WORKER  # lazy: for those who have a run_dir
+
+            worker.join_others(0, WORKER)  # an Emitter is somebody else too
         await worker.start(self._listener)
         worker.garbage.settle()
         if run_dir:

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from hocket.broker.channel import Channel, close_files
+from hocket.broker.roles import WORKER
 from hocket.instance.control import AnyMessage, Message, Ready, Took, decode, encode
 from hocket.instance.place import Place
-from hocket.instance.roles import WORKER, Role
+from hocket.instance.roles import Role
 
 
 class Process(Protocol):

@@ -1,4 +1,4 @@
-"""A process under a supervisor: what each role becomes."""
+"""A process under a supervisor."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from hocket.instance.control import (
 )
 from hocket.instance.handover import Giver, Heir
 from hocket.instance.place import Place
-from hocket.instance.roles import WORKER
 from hocket.instance.worker import Worker
 
 ORPHANED: Final = 1.5  # seconds that a process may take to end when its supervisor has died
@@ -44,7 +43,7 @@ class Member:
         self.end = asyncio.Event()
         control = sockets.socket(fileno=place.control)
         self._supervisor = Channel(self.loop, control, self._received, self._orphaned)
-        worker.join_others(place.number)
+        worker.join_others(place.number, place.role)
 
     async def serve(self) -> None:
         """Until the supervisor says so, or has gone."""
@@ -74,7 +73,7 @@ class Member:
         message = decode(data)
         if isinstance(message, Peer) and self.worker.broker is not None and files:
             socket = sockets.socket(fileno=files.pop())
-            self.worker.broker.link(message.number, socket)
+            self.worker.broker.link(message.number, socket, message.role)
         elif isinstance(message, Stop):
             self.end.set()
         self.told(message, files)
@@ -120,6 +119,3 @@ class WorkerMember(Member):
             self.end.set()
         elif isinstance(message, Stop) and self._giver is not None:
             self._giver.hurry()
-
-
-MEMBERS: Final[dict[str, type[Member]]] = {WORKER: WorkerMember}

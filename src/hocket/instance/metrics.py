@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hocket.broker.messages import Numbers
     from hocket.instance.worker import Worker
 
-PATIENCE: Final = 2.0  # seconds that another worker may take to tell its numbers
+PATIENCE: Final = 2.0  # seconds that another process may take to tell its numbers
 
 Value = float | Mapping[Any, float]
 
@@ -197,10 +197,9 @@ class Metrics:
     async def _answer_for_all(
         self, stream: HttpStream, request: Request, broker: LocalBroker
     ) -> None:
-        from hocket.broker.messages import Count, Counted  # lazy: a worker alone needs none of it
+        from hocket.broker.messages import Counted  # lazy: a worker alone needs none of it
 
-        asked = broker.ask(Count)
-        done, _ = await asyncio.wait(asked, timeout=PATIENCE)
+        done, _ = await asyncio.wait(broker.count(), timeout=PATIENCE)
         told = [each.result() for each in done]
         others = [answer.numbers for answer in told if isinstance(answer, Counted)]
         if stream.fd >= 0:
@@ -212,7 +211,7 @@ class Metrics:
         stream.transport.answer(stream, response(200, fields, body, close=not request.keep_alive))
 
     def text(self, told: list[Numbers]) -> tuple[bytes, str]:
-        """The numbers of all workers as metrics, and their media type."""
+        """The numbers of all processes as metrics, and their media type."""
         from prometheus_client import (  # lazy: 40 ms of the start, when somebody asks
             CollectorRegistry,
             ProcessCollector,

@@ -10,11 +10,11 @@ import socket as sockets
 import time
 from typing import Final
 
+from hocket.broker.roles import WORKER
 from hocket.instance.control import GiveWay, Open, Retire
 from hocket.instance.crew import Crew
 from hocket.instance.desk import Refused, settle
 from hocket.instance.hand import Hand
-from hocket.instance.roles import WORKER
 
 log = logging.getLogger("hocket")
 

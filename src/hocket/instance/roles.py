@@ -7,14 +7,11 @@ gets a Place too, and says `Ready` as all do.
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
+from hocket.broker.roles import APP, WORKER
 from hocket.instance.limits import workers_for
 from hocket.settings import Settings
-
-WORKER: Final = "worker"  # holds connections
 
 
 class Role(msgspec.Struct, frozen=True):
@@ -33,9 +30,5 @@ def roles_of(settings: Settings) -> list[Role]:
     """In the order in which they start, each when those before it are ready. Workers stop first,
     then the others, the last one first.
     """
-    return [Role(WORKER, workers_for(settings))]
-
-
-def is_alone(roles: list[Role]) -> bool:
-    """Whether this is one worker, which needs no supervisor."""
-    return len(roles) == 1 and roles[0].count == 1
+    counts = {WORKER: workers_for(settings), APP: settings.app_processes}
+    return [Role(name, count) for name, count in counts.items() if count]

@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from hocket.broker.roles import WORKER
 from hocket.instance.control import Hear
 from hocket.instance.crew import Crew
 from hocket.instance.desk import Desk
@@ -26,7 +27,7 @@ from hocket.instance.limits import open_files
 from hocket.instance.listener import url_of
 from hocket.instance.logs import set_up_logs
 from hocket.instance.reloading import Reloader
-from hocket.instance.roles import WORKER, Role
+from hocket.instance.roles import Role
 from hocket.settings import Settings
 
 log = logging.getLogger("hocket")

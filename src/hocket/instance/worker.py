@@ -55,7 +55,9 @@ class Worker:
         settings: as loaded.
         clock: seconds, monotonic.
 
-    `number` and `broker` are set by `join_others`, where there are several workers.
+    `number` and `broker` are set by `join_others`, where there are several processes. One with the
+    role APP runs the mounted applications and lets nobody in: what it serves comes from
+    workers, and what a handler of the app may do it does through them.
     """
 
     reactor: Reactor
@@ -79,6 +81,7 @@ class Worker:
         self.garbage: Garbage = Garbage(clock)
         self.lag: Lag = Lag(TICK)
         self.number = 0
+        self.runs_mounts = True
         self.broker: LocalBroker | None = None
 
     async def start(self, listener: sockets.socket) -> None:
@@ -90,13 +93,16 @@ class Worker:
             raise
         self.open(listener)
 
-    def join_others(self, number: int) -> None:
-        """Before `prepare`: this is to be the worker of that number, one of several. Their links
-        are then made with `broker.link`.
+    def join_others(self, number: int, role: str) -> None:
+        """Before `prepare`: this is to be the process of that number and role, one of several.
+        Their links are then made with `broker.link`.
         """
         from hocket.broker.local import LocalBroker  # lazy: one worker alone needs none of it
+        from hocket.broker.roles import APP  # lazy: as above
 
         self.number = number
+        self._role = role
+        self.runs_mounts = role == APP or not self.settings.app_processes
         self.broker = LocalBroker(
             asyncio.get_running_loop(),
             lambda paused: self.engine.pause(WORKERS, paused),
@@ -187,37 +193,44 @@ class Worker:
         built_in: dict[str, BuiltIn] = {settings.sse_path: gateway.events}
         if settings.metrics != "off":
             built_in["/metrics"] = Metrics(self, settings.metrics == "all")
-        front_door = FrontDoor(
+        self.front_door = FrontDoor(
             settings.path,
             gateway,
             built_in,
             routes,
             self.app.routes,
+            self.app.mounts,
             self.mounted,
         )
-        front_door.attend(self.http)
+        self.front_door.attend(self.http)
 
     def _meet(self, broker: LocalBroker) -> None:
-        from hocket.transport.relay import Relay  # lazy: one worker alone needs none of it
+        from hocket.transport.relay import Relay, chooser  # lazy: one worker alone needs none of it
 
         self.hub.join_others(broker)
         self.engine.on_fanout_paused = broker.hold
         paths = with_slash(self.settings.path)
         broker.numbers = functools.partial(numbers, self)
         self.entrance.others, self.entrance.told = broker.shares, broker.announce
-        self._every(NEWS, lambda now: broker.announce(len(self.reactor), exactly=True))
+        least = 0 if self.settings.app_processes else 1  # connections come and go between two looks
+        self._every(NEWS, lambda now: broker.announce(len(self.reactor), least))
         self.relay = self.http.elsewhere = Relay(
-            self.number, paths, self.reactor, self.http, broker
+            self.number,
+            paths,
+            chooser(self._role, self.runs_mounts, self.front_door.is_mounted),
+            self.reactor,
+            self.http,
+            broker,
         )
 
     def _mount(self, routes: RouteRunner) -> MountRunner | None:
+        if self.app.mounts is None or not self.runs_mounts:
+            return None
         from hocket.transport.asgi_websocket import (  # lazy: 5 ms of the start
             AsgiWebSocketTransport,
         )
         from hocket.transport.mounts import MountRunner  # lazy: as above
 
-        if self.app.mounts is None:
-            return None
         settings = self.settings
         websockets = AsgiWebSocketTransport(
             self.loop,

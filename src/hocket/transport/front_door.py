@@ -13,7 +13,7 @@ from hocket.transport.http import HttpStream, HttpTransport, Intake
 from hocket.transport.routes import RouteRunner, Routes
 
 if TYPE_CHECKING:
-    from hocket.transport.mounts import MountRunner
+    from hocket.transport.mounts import MountRunner, Mounts
 
 BuiltIn = Callable[[HttpStream, Request], None]
 
@@ -27,7 +27,8 @@ class FrontDoor:
         gateway: serves that path.
         built_in: what else answers a GET, by path.
         run: calls the functions of `routes`.
-        mounted: serves mounted applications, where there are any.
+        mounts: the mounted applications, where there are any.
+        mounted: serves them, if they run in this process.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class FrontDoor:
         built_in: Mapping[str, BuiltIn],
         run: RouteRunner,
         routes: Routes,
+        mounts: Mounts | None,
         mounted: MountRunner | None,
     ) -> None:
         self._ours = with_slash(path)
@@ -44,6 +46,7 @@ class FrontDoor:
         self._built_in = built_in
         self._run = run
         self._routes = routes
+        self._mounts = mounts
         self._mounted = mounted
 
     def attend(self, http: HttpTransport) -> None:
@@ -75,6 +78,13 @@ class FrontDoor:
             self._gateway.upgrade(stream, request, rest)
             return True
         return self._mounted is not None and self._mounted.upgrade(stream, request, rest)
+
+    def is_mounted(self, request: Request) -> bool:
+        """Whether a mounted application is to answer, wherever it runs."""
+        if self._mounts is None or request.path in self._ours:
+            return False
+        ours = not request.upgrade and self._is_ours(request)
+        return not ours and self._mounts.find(request.path) is not None
 
     def _is_ours(self, request: Request) -> bool:
         has_route = self._routes.has(request.method, request.path)
