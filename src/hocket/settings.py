@@ -25,6 +25,19 @@ def _number(kind: type, least: float, most: float) -> Callable[[Any], Any]:
     return parse
 
 
+def _number_or_auto(least: int, most: int) -> Callable[[Any], int]:
+    """`auto` is 0."""
+    parse = _number(int, least, most)
+
+    def read(value: Any) -> int:
+        try:
+            return 0 if value == "auto" else int(parse(value))
+        except ValueError:
+            raise ValueError(f"auto, or a number from {least} to {most}") from None
+
+    return read
+
+
 def _choice(*choices: str) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
         if value not in choices:
@@ -94,8 +107,9 @@ class Settings:
     )
     workers: int = setting(
         1,
-        _number(int, 1, 256),
-        "processes that share the connections of one port; more where `max_connections` needs them",
+        _number_or_auto(1, 256),
+        "processes that share the connections of one port; auto: as many as there are cores; more "
+        "where `max_connections` needs them",
     )
     app_processes: int = setting(
         0,

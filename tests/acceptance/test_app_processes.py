@@ -290,7 +290,7 @@ async def test_a_reload_lets_requests_end_and_drops_none(tmp_path: Path) -> None
             answer = await get(resting, "/api/pid")
             assert answer.json[0] in served.apps
             assert answer.json[3] == 2
-            assert len(served.workers) == 2
+            await eventually(lambda: len(served.workers) == 2)
 
 
 @asynchronous

@@ -157,6 +157,18 @@ async def test_a_signal_stops_everything(number: signal.Signals) -> None:
         assert [line for line in server.errors() if "error" in line] == []
 
 
+@pytest.mark.parametrize("count", ["auto", "1", "2"])
+def test_the_number_of_workers(count: str) -> None:
+    cores = len(os.sched_getaffinity(0))
+    expected = cores if count == "auto" else int(count)
+    env = {"HOCKET_WORKERS": count, "HOCKET_PORT": "0"}
+    with program(*APP, cwd=Path(__file__).parent, env=env) as server:
+        server.url()
+        assert len(workers(server)) == (expected if expected > 1 else 0)
+        if count == "auto" and cores > 1:
+            server.said(f"{cores} workers: one for each core")
+
+
 def test_what_is_wrong_with_an_app_is_said_once(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(
         "from hocket import App\napp = App(workers=4)\n"

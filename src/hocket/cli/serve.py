@@ -25,9 +25,9 @@ def add_to(commands: Any) -> None:
 
 def serve(args: argparse.Namespace) -> None:
     settings = load({}, given(args))
-    if settings.workers > 1:
+    if settings.workers != 1:
         raise UsageError(
-            f"workers={settings.workers} is not available for the ready-made chat yet, which keeps "
+            f"workers={settings.workers or 'auto'} is not available for the ready-made chat yet, which keeps "
             "its rooms in one process; your own app may have several (`hocket run`)"
         )
     run(make_app(settings), settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from typing import Final
 
@@ -23,6 +24,14 @@ def open_files() -> int:
     return soft if soft != resource.RLIM_INFINITY else 1 << 20
 
 
+def cores() -> int:
+    """That this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return os.cpu_count() or 1
+
+
 def room(files: int) -> int:
     """Connections that a worker has room for with so many open files."""
     return max(1, files - FEW - files // SHARE)
@@ -37,4 +46,4 @@ def capacity_of(settings: Settings) -> int:
 
 def workers_for(settings: Settings) -> int:
     """How many workers `max_connections` takes, at least `workers`."""
-    return max(settings.workers, -(-settings.max_connections // room(open_files())))
+    return max(settings.workers or cores(), -(-settings.max_connections // room(open_files())))

@@ -23,7 +23,7 @@ from hocket.instance.control import Hear
 from hocket.instance.crew import Crew
 from hocket.instance.desk import Desk
 from hocket.instance.hand import Adopted, Hand
-from hocket.instance.limits import open_files
+from hocket.instance.limits import cores, open_files
 from hocket.instance.listener import url_of
 from hocket.instance.logs import set_up_logs
 from hocket.instance.reloading import Reloader
@@ -106,7 +106,9 @@ def describe(settings: Settings, roles: list[Role]) -> str:
     counts = {role.name: role.count for role in roles}
     workers = counts.pop(WORKER)
     text = f"{workers} workers"
-    if workers > settings.workers:
+    if settings.workers == 0 and workers == cores():
+        text += ": one for each core"
+    elif workers > (settings.workers or cores()):
         text += (
             f": max_connections={settings.max_connections} takes so many where a process may "
             f"open {open_files()} files"
