@@ -46,6 +46,13 @@ async def slow(socket: Socket, seconds: float) -> int:
     await asyncio.sleep(seconds)
     return VERSION
 
+@app.on("until")
+async def until(socket: Socket, path: str) -> int:
+    while not os.path.exists(path):
+        await asyncio.sleep(0.01)
+    app.to("all").emit("shouted", -1)
+    return VERSION
+
 if __name__ == "__main__":
     app.run()
 """
@@ -137,6 +144,22 @@ async def test_code_that_does_not_start_changes_nothing(tmp_path: Path, count: i
         reload(server)
         await client.say('421["version"]')
         assert await client.text() == "431[3]"
+        client.close()
+
+
+@asynchronous
+async def test_a_handler_runs_on_over_several_reloads(tmp_path: Path) -> None:
+    with serving(tmp_path) as (server, url):
+        client = await WebSocketClient.joined(url)
+        await client.say(f'421["until","{tmp_path / "end"}"]', '422["version"]')
+        assert await client.text() == "432[1]"
+        (tmp_path / "main.py").write_text(APP.replace("VERSION = 1", "VERSION = 2"))
+        for times in (1, 2, 3):
+            reload(server, times)
+        (tmp_path / "end").touch()
+        assert await client.text() == '42["shouted",-1]'
+        assert await client.text() == "431[1]"
+        await eventually(lambda: len(workers(server)) == 2)
         client.close()
 
 

@@ -27,7 +27,7 @@ def serve(args: argparse.Namespace) -> None:
     settings = load({}, given(args))
     if settings.workers != 1:
         raise UsageError(
-            f"workers={settings.workers or 'auto'} is not available for the ready-made chat yet, which keeps "
-            "its rooms in one process; your own app may have several (`hocket run`)"
+            f"workers={settings.workers or 'auto'} is not available for the ready-made chat yet, "
+            "which keeps its rooms in one process; your own app may have several (`hocket run`)"
         )
     run(make_app(settings), settings)

@@ -168,7 +168,11 @@ class Giver:
         worker = self._worker
         streams = any(stream.busy for stream in worker.http.streams())
         running = bool(worker.tasks or worker.hub.dispatch.tasks)
-        return running or streams or bool(worker.engine.connections)
+        return running or streams or bool(worker.engine.connections) or self._has_old()
+
+    def _has_old(self) -> bool:
+        """Whether handlers run still in the process before this one, which act through this."""
+        return self._worker.broker is not None and self._worker.broker.old is not None
 
     def _give_all(self) -> None:
         worker = self._worker

@@ -71,7 +71,7 @@ class Renewal:
         if not ready or self._stop.is_set():
             ours.close()
             new.process.kill()
-            while new.process.poll() is None:
+            while new.process.poll() is None:  # noqa: ASYNC110 - SIGCHLD is the app's
                 await asyncio.sleep(0.01)
             raise Refused("not reloaded: the new code does not start; everything goes on as it was")
         desk = self._desk.leave() if self._desk is not None else -1
