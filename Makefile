@@ -95,6 +95,9 @@ docs: $(DEV_READY)  ## Write the pages that are made from the code
 bench: $(BENCH_READY)  ## Run the benchmarks (which: ARGS="broadcast echo", see ARGS=--help)
 	@exec $(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
 
+campaign: $(DEV_READY)  ## Kill, reload and wear out a server for long (ARGS="kill --minutes 5")
+	@exec $(DEV_VENV)/bin/python -m campaigns $(ARGS)
+
 lock: $(LOCK_READY)  ## Pin the dependencies of pyproject.toml again (newer versions: ARGS=--upgrade)
 	@for target in runtime build dev bench fuzz lock; do \
 		case $$target in runtime) what='pyproject.toml --all-extras';; dev) what='pyproject.toml --all-extras --group dev';; *) what="--group $$target";; esac; \
@@ -128,4 +131,4 @@ $(NODE_READY):
 	@cd $(NODE_TESTS) && npm ci --silent && touch node_modules/$(@F) || \
 		echo 'npm ci failed: the tests that need the JavaScript client will be skipped'
 
-.PHONY: help serve test check format fuzz autobahn suites docs bench lock clean
+.PHONY: help serve test check format fuzz autobahn suites docs bench campaign lock clean

@@ -1,0 +1,1 @@
+"""Long runs against a real server that is killed, reloaded and worn out: `make campaign`."""

@@ -1,0 +1,105 @@
+"""Fleets of clients, as the campaigns see them: one."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import msgspec
+
+from campaigns.fleet import Plan, Sight
+from campaigns.server import FailedError, Server, wait
+
+EACH: Final = 15_000  # clients of a process
+SETTLE: Final = 2.0  # seconds for what is on its way
+
+
+class Fleets:
+    """All clients of a campaign."""
+
+    def __init__(self, server: Server, clients: int, **plan: Any) -> None:
+        self._processes: list[subprocess.Popen[str]] = []
+        self.sights: list[Sight] = []
+        self.echoes: list[float] = []
+        self._readers: list[threading.Thread] = []
+        host, port = server.address
+        most = min(EACH, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 1_000)
+        for at, first in enumerate(range(0, clients, most)):
+            count = min(most, clients - first)
+            share = plan if at == 0 else {key: plan[key] for key in ("connect",) if key in plan}
+            self._start(at, Plan(host, port, count, first=first, **share))
+        self.clients = clients
+
+    def _start(self, at: int, plan: Plan) -> None:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "campaigns.fleet", msgspec.json.encode(plan).decode()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._processes.append(process)
+        self.sights.append(Sight())
+        self._readers.append(threading.Thread(target=self._read, args=(at, process), daemon=True))
+        self._readers[-1].start()
+
+    def _read(self, at: int, process: subprocess.Popen[str]) -> None:
+        for line in process.stdout or ():
+            self.sights[at] = msgspec.json.decode(line, type=Sight)
+            self.echoes += self.sights[at].echoes
+
+    def total(self, name: str) -> int:
+        return sum(getattr(sight, name) for sight in self.sights)
+
+    def longest(self, name: str) -> float:
+        return max(float(getattr(sight, name)) for sight in self.sights)
+
+    def connected(self, within: float) -> float:
+        """Wait until all are there; how long that took."""
+        why = "not all clients are connected"
+        return wait(lambda: self.total("joined") == self.clients, within, why)
+
+    def tell(self, line: str) -> None:
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.write(line + "\n")
+            process.stdin.flush()
+
+    def begin(self) -> None:
+        self.tell("begin")
+
+    def finish(self) -> None:
+        """Let what is on its way come, and count what has not."""
+        self.tell("quiet")
+        time.sleep(SETTLE)
+        sent: dict[int, int] = {}
+        for sight in self.sights:
+            sent.update(sight.sent)
+        self.tell(msgspec.json.encode(sent).decode())
+        for process, reader in zip(self._processes, self._readers, strict=True):
+            if process.wait(30):
+                raise FailedError("clients have failed: see above")
+            reader.join(10)
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+
+@contextmanager
+def fleets(server: Server, clients: int, **plan: Any) -> Iterator[Fleets]:
+    """Clients, while the block runs; see fleet.Plan."""
+    made = Fleets(server, clients, **plan)
+    try:
+        yield made
+    finally:
+        made.close()
