@@ -50,12 +50,15 @@ class Plan(msgspec.Struct):
 
 
 class Sight(msgspec.Struct):
-    """What clients have seen. Times in seconds; `sent` is how many each stream has."""
+    """What clients have seen. Times in seconds; `lost` were in the middle of a stream, `missing` at
+    its end; `sent` is how many each stream has.
+    """
 
     joined: int = 0
     ends: int = 0
     messages: int = 0
     lost: int = 0
+    missing: int = 0
     doubled: int = 0
     reordered: int = 0
     came: int = 0
@@ -288,7 +291,7 @@ class Fleet:
         """
         for client in self.clients:
             for stream, last in client.last.items():
-                self.sight.lost += max(0, sent.get(stream, 0) - 1 - last)
+                self.sight.missing += max(0, sent.get(stream, 0) - 1 - last)
         self._report()
 
     def _report(self) -> None:

@@ -17,7 +17,8 @@ from campaigns.fleet import Plan, Sight
 from campaigns.server import FailedError, Server, wait
 
 EACH: Final = 15_000  # clients of a process
-SETTLE: Final = 2.0  # seconds for what is on its way
+SETTLE: Final = 2.0  # seconds in which nothing comes, once all is there
+LATEST: Final = 60.0  # seconds for all that is on its way
 
 
 class Fleets:
@@ -76,7 +77,10 @@ class Fleets:
     def finish(self) -> None:
         """Let what is on its way come, and count what has not."""
         self.tell("quiet")
-        time.sleep(SETTLE)
+        heard, end = -1, time.monotonic() + LATEST
+        while heard != self.total("messages") and time.monotonic() < end:
+            heard = self.total("messages")
+            time.sleep(SETTLE)
         sent: dict[int, int] = {}
         for sight in self.sights:
             sent.update(sight.sent)

@@ -143,7 +143,7 @@ def churn(size: Size) -> list[Item]:
 
 
 def _whole(crowd: Fleets) -> list[Item]:
-    wrong = ("lost", "doubled", "reordered")
+    wrong = ("lost", "missing", "doubled", "reordered")
     return [exactly(f"messages {name}", 0, crowd.total(name)) for name in wrong]
 
 
