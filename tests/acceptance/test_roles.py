@@ -76,7 +76,7 @@ async def test_a_reload_renews_user_code_and_keeps_ours(tmp_path: Path) -> None:
         for old, new in zip(before, after, strict=True):  # the new one was known to all before
             assert notes.at(f"extra {new} Open") < notes.at(f"extra {old} Retire")
         assert len(notes.of("own", "begins")) == 1
-        assert len(workers(server)) == 4
+        await eventually(lambda: len(workers(server)) == 4)
 
 
 @pytest.mark.parametrize("role", ["own", "extra"])
@@ -89,7 +89,7 @@ async def test_one_that_dies_is_replaced(tmp_path: Path, role: str) -> None:
         server.said("ended (signal 9); another starts in 0.0 s")
         server.said("is there again")
         assert len(notes.of(role, "begins")) == len(begun) + 1
-        assert len(workers(server)) == 4
+        await eventually(lambda: len(workers(server)) == 4)
 
 
 @asynchronous
