@@ -1,0 +1,121 @@
+"""One process of the load generator: does what the conductor says."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket as sockets
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from hocket.bench.clients import Clients
+from hocket.bench.messages import (
+    Connect,
+    Finish,
+    Message,
+    Progress,
+    Report,
+    Run,
+    Send,
+    Settle,
+    decode,
+    encode,
+)
+from hocket.bench.plan import SECOND, Plan
+from hocket.bench.scenarios.base import Scenario
+from hocket.bench.scenarios.churn import Churn
+from hocket.bench.scenarios.echo import Echo
+from hocket.bench.scenarios.rounds import Broadcast, Rooms
+from hocket.instance.limits import open_files
+
+NEWS: Final = SECOND // 4  # between two that tell how far it is
+LONGEST: Final = 1 << 20  # bytes of a message on the channel
+KINDS: Final[dict[str, type[Scenario]]] = {
+    "broadcast": Broadcast, "rooms": Rooms, "echo": Echo, "churn": Churn, "storm": Scenario,
+}  # fmt: skip
+
+
+class Process:
+    """Runs until it is told to finish, or the conductor has gone."""
+
+    def __init__(self, plan: Plan, number: int, channel: sockets.socket) -> None:
+        self._channel = channel
+        self._scenario = KINDS[plan.scenario](plan, number, self.say)
+        self.clients = Clients(plan, number, self._scenario, plan.window_each)
+        self._scenario.clients = self.clients
+        self.clients.watch(channel.fileno(), self._told)
+        self._next_news = 0
+        self._ended = False
+
+    def say(self, message: Message) -> None:
+        try:
+            self._channel.send(encode(message))
+        except OSError:
+            self._ended = True
+
+    def run(self) -> None:
+        scenario, clients = self._scenario, self.clients
+        while not self._ended:
+            now = time.monotonic_ns()
+            clients.fill(now)
+            scenario.act(now)
+            if now >= self._next_news:
+                self._tell(now)
+            due = min(self._next_news, scenario.due(), clients.due())
+            clients.turn(due - time.monotonic_ns())
+            scenario.look()
+        clients.close()
+
+    def _tell(self, now: int) -> None:
+        self._next_news = now + NEWS
+        of = self._scenario
+        self.say(Progress(len(self.clients.live), of.failures, of.lost_count, of.sent, of.received))
+
+    def _told(self) -> None:
+        data = self._channel.recv(LONGEST)
+        match decode(data) if data else None:
+            case Connect(at):
+                self._scenario.connect(at)
+            case Send(number, at):
+                self._scenario.send_round(number, at)
+            case Settle(number):
+                self._scenario.settle(number)
+            case Run(at, until):
+                self._scenario.run(at, until)
+            case Finish():
+                self.say(self._report())
+                self._ended = True
+            case None:
+                self._ended = True
+
+    def _report(self) -> Report:
+        spent = os.times()
+        return msgspec.structs.replace(
+            self._scenario.report(),
+            failures=dict(self.clients.failures),
+            losses=dict(self.clients.losses),
+            unsent=self.clients.unsent,
+            cpu=spent.user + spent.system,
+            memory=proportional_memory(),
+        )
+
+
+def proportional_memory() -> int:
+    """Bytes that this process takes, what it shares counted by its part; 0: unknown."""
+    try:
+        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
+def run(plan: Plan, number: int, channel: sockets.socket) -> None:
+    """All that a forked process does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the conductor's to answer
+    gc.freeze()
+    open_files()
+    Process(plan, number, channel).run()

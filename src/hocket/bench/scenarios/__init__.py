@@ -1,0 +1,1 @@
+"""One file a scenario: what a process does in it, and how the conductor leads all of them."""
