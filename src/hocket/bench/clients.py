@@ -126,7 +126,11 @@ class Clients:
         attempt.deadline = now + self.plan.timeout_ns
         target = self.plan.target
         kind = sockets.SOCK_STREAM | sockets.SOCK_NONBLOCK
-        attempt.socket = client = sockets.socket(target.family, kind)
+        try:
+            attempt.socket = client = sockets.socket(target.family, kind)
+        except OSError as error:
+            self._again(attempt, _why(error))
+            return
         client.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
         self.connecting[client.fileno()] = attempt
         try:
@@ -200,8 +204,11 @@ class Clients:
         attempt.socket.close()
 
     def _fail(self, attempt: Attempt, why: str) -> None:
-        self.failures[why] += 1
         self._drop(attempt)
+        self._again(attempt, why)
+
+    def _again(self, attempt: Attempt, why: str) -> None:
+        self.failures[why] += 1
         if attempt.tries > self.plan.retries:
             self._listener.failed(attempt.number)
             return

@@ -18,6 +18,7 @@ from typing import Final
 from hocket.bench import process
 from hocket.bench.messages import AnyMessage, Message, Progress, decode, encode
 from hocket.bench.plan import SECOND, Plan
+from hocket.errors import UsageError
 
 LOOK: Final = 250  # milliseconds between two looks at whether it was interrupted
 PATIENCE: Final = 5.0  # seconds that processes have to end
@@ -50,8 +51,15 @@ class Crew:
 
     def start(self) -> None:
         gc.freeze()  # what the forks share is not to be touched by their collectors
-        for number in range(self._plan.processes):
-            self._fork(number)
+        try:
+            for number in range(self._plan.processes):
+                self._fork(number)
+        except OSError as error:
+            self.end()
+            raise UsageError(
+                f"only {len(self.members)} of {self._plan.processes} processes start: "
+                f"{error.strerror}"
+            ) from None
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, self._interrupt)
 

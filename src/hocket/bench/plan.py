@@ -14,6 +14,7 @@ from hocket.instance.limits import FEW, open_files
 SCENARIOS: Final = ("broadcast", "echo", "rooms", "storm", "churn")
 TRANSPORTS: Final = ("websocket", "upgrade")
 NEEDS_EVENTS: Final = frozenset({"broadcast", "rooms"})  # what a plain WebSocket server has not
+ON_THE_WAY: Final = 8  # of so many open files one may be for a client on its way
 SECOND: Final = 1_000_000_000  # nanoseconds
 
 
@@ -52,23 +53,27 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """Handshakes under way in each process. A storm has no window: all come at once."""
         if self.scenario == "storm":
             return self.largest_share
-        return max(1, self.window // self.processes)
+        return max(1, min(self.window // self.processes, open_files() // ON_THE_WAY))
 
     @property
     def timeout_ns(self) -> int:
         return int(self.timeout * SECOND)
 
 
-def capacity(window: int) -> int:
-    """Clients that one process can be, with so many more on their way."""
-    return max(1, open_files() - FEW - window)
+def capacity(plan: Plan) -> int:
+    """Clients that one process can be. In a storm nobody comes late; in any other scenario some may
+    be on their way beside those that are there.
+    """
+    files = open_files()
+    late = 0 if plan.scenario == "storm" else min(plan.window, files // ON_THE_WAY)
+    return max(1, files - FEW - late)
 
 
-def processes_for(connections: int, window: int) -> int:
+def processes_for(plan: Plan) -> int:
     """One a core, or as many as the limit of open files asks for."""
     cores = len(os.sched_getaffinity(0))
-    needed = -(-connections // capacity(window))
-    return max(needed, min(cores, connections))
+    needed = -(-plan.connections // capacity(plan))
+    return max(needed, min(cores, plan.connections))
 
 
 def checked(plan: Plan, processes: int) -> Plan:
@@ -97,7 +102,7 @@ def _check_scenario(plan: Plan) -> None:
 
 
 def _check_files(plan: Plan) -> None:
-    most = capacity(0 if plan.scenario == "storm" else plan.window_each)
+    most = capacity(plan)
     if plan.largest_share > most:
         needed = -(-plan.connections // most)
         raise UsageError(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -35,7 +36,7 @@ class Probe:
         """Raises UsageError when the scenario cannot work."""
         try:
             self._clients.open(0)
-            self._wait(lambda: self._fd >= 0)
+            self._wait(lambda: self._fd >= 0, self._plan.timeout + 2)  # it is given up before
             if self._fd < 0:
                 raise UsageError(explain(self._plan, self._clients.failures))
             event = ASKED.get(self._plan.scenario)
@@ -50,7 +51,7 @@ class Probe:
         words = (self._clients.speech.room(0),) if event == "room" else ()
         text = message(time.monotonic_ns(), 0, self._plan.size)
         self._clients.send(self._fd, self._clients.speech.event(event, text, *words))
-        self._wait(lambda: self._is_answered)
+        self._wait(lambda: self._is_answered, self._plan.timeout)
         if not self._is_answered:
             what = "message" if self._plan.raw else f"event {event!r}"
             raise UsageError(
@@ -58,14 +59,14 @@ class Probe:
                 f"{self._plan.target.url}: {GUIDE}"
             )
 
-    def _wait(self, is_done: object) -> None:
-        deadline = time.monotonic_ns() + int((self._plan.timeout + 2) * SECOND)
-        while not is_done() and not self._is_over:  # type: ignore[operator]
+    def _wait(self, is_done: Callable[[], bool], seconds: float) -> None:
+        deadline = time.monotonic_ns() + int(seconds * SECOND)
+        while not is_done() and not self._is_over:
             now = time.monotonic_ns()
             if now > deadline:
                 return
             self._clients.fill(now)
-            self._clients.turn(SECOND // 4)
+            self._clients.turn(SECOND // 20)
 
     def ready(self, fd: int, number: int, intended: int) -> None:
         self._fd = fd

@@ -21,7 +21,8 @@ class Lines:
         self._said = 0.0
 
     def begin(self, what: str, total: float) -> None:
-        self._what, self._total, self._said = what, total, time.monotonic()
+        self._what, self._total, self._said = what, total, -EVERY
+        self.at(0)
 
     def at(self, done: float, note: str = "") -> None:
         if time.monotonic() - self._said >= EVERY:

@@ -75,10 +75,13 @@ def bench(args: argparse.Namespace) -> None:
     from hocket.bench.report import summary  # lazy: no other command needs any of it
     from hocket.bench.run import run  # lazy: as above
 
-    found = run(plan)
-    print(summary(found))
+    try:
+        found = run(plan)
+    except KeyboardInterrupt:  # before there was anything to tell, or for the second time
+        raise SystemExit(130) from None
+    print(summary(found), flush=True)
     if args.json is not None:
-        args.json.write_text(json.dumps(found, indent=1) + "\n")
+        _write(args.json, json.dumps(found, indent=1) + "\n")
     if args.plot is not None:
         from hocket.bench.plot import draw  # lazy: as above
 
@@ -86,6 +89,13 @@ def bench(args: argparse.Namespace) -> None:
     if found["interrupted"]:
         raise SystemExit(130)
     raise SystemExit(1 if found["problems"] else 0)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise UsageError(f"--json: {path}: {error.strerror}") from None
 
 
 def _check_here(args: argparse.Namespace) -> None:
@@ -119,8 +129,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
         auth=_auth(args),
         **numbers,
     )
-    window = 0 if plan.scenario == "storm" else plan.window
-    processes = processes or plans.processes_for(plan.connections, window)
+    processes = processes or plans.processes_for(plan)
     return plans.checked(plan, min(processes, plan.connections))
 
 

@@ -66,29 +66,23 @@ class Rounds(Scenario):
             self.unexpected += 1
             return
         at, number = found
-        if number != self._got.get(fd, 0) + 1 and not self._is_next(fd, number):
+        if number <= self._got.get(fd, 0):
+            self.duplicated += 1
             return
         self._got[fd] = number
-        self.received += 1
         if (of := self._rounds.get(number)) is None:
-            of = self._begin(fd, number)
+            if number <= self._settled:
+                self.unexpected += 1  # too late: it counts as missing
+                return
+            of = self._begin(number)
+        self.received += 1
         of.latencies.append(now - at)
         of.last = now
         of.missing -= 1
         if not of.missing:
             self.settle(number)
 
-    def _is_next(self, fd: int, number: int) -> bool:
-        """Not the round that comes next: whether it counts all the same."""
-        if number <= self._got.get(fd, 0):
-            self.duplicated += 1
-            return False
-        if number <= self._settled:
-            self.unexpected += 1  # too late
-            return False
-        return True  # one is missing in between, which its round says
-
-    def _begin(self, fd: int, number: int) -> _Round:
+    def _begin(self, number: int) -> _Round:
         of = self._rounds[number] = _Round(len(self.clients.live))
         if len(self._rounds) > OPEN:
             self.settle(min(self._rounds))
