@@ -31,7 +31,7 @@ def test_every_example_has_a_test() -> None:
     names = {path.name for path in EXAMPLES.iterdir() if path.name != "__pycache__"}
     assert names == {
         "http_hello.py", "chat.py", "chat-typescript", "sse_ticker.py", "fastapi_beside.py",
-        "django_beside",
+        "django_beside", "bench_app.py",
     }  # fmt: skip
 
 
