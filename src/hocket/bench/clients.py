@@ -112,7 +112,7 @@ class Clients:
         while self._waiting and len(self.connecting) < self._window:
             number, intended, tries = self._waiting.popleft()
             attempt = Attempt(self._make(self.speech, number), number, intended or now, tries)
-            attempt.to_send = next(attempt.handshake) or b""
+            _run(attempt, None)
             self._dial(attempt, now)
         if now - self._swept > SECOND:
             self._sweep(now)
@@ -170,31 +170,32 @@ class Clients:
             data = os.read(fd, READ)
             if not data:
                 raise ConnectionResetError(errno.ECONNRESET, "closed by the server")
-            self._answer(fd, attempt, attempt.handshake.send(data))
+            is_same = _run(attempt, data)
         except StopIteration as end:
-            self._is_in(fd, attempt, *end.value)
+            self._is_in(fd, attempt, end.value)
         except BlockingIOError:
             pass
         except OSError as error:
             self._fail(attempt, _why(error))
         except (HocketError, httptools.HttpParserError) as error:
             self._fail(attempt, str(error))
+        else:
+            self._go_on_with(attempt, is_same)
 
-    def _answer(self, fd: int, attempt: Attempt, reply: bytes | None) -> None:
-        if reply is None:  # it goes on over another connection
+    def _go_on_with(self, attempt: Attempt, is_same: bool) -> None:
+        if not is_same:
             self._drop(attempt)
-            attempt.to_send = attempt.handshake.send(b"") or b""
+            _run(attempt, b"")
             self._dial(attempt, time.monotonic_ns())
-        elif reply:
-            attempt.to_send = reply
+        elif attempt.to_send:
             self._send_first(attempt)
 
-    def _is_in(self, fd: int, attempt: Attempt, data: bytes, reply: bytes) -> None:
+    def _is_in(self, fd: int, attempt: Attempt, data: bytes) -> None:
         del self.connecting[fd]
         attempt.socket.detach()
         self.live[fd] = attempt.number
-        if reply:
-            self.send(fd, reply)
+        if attempt.to_send:
+            self.send(fd, attempt.to_send)
         self._listener.ready(fd, attempt.number, attempt.intended)
         if data:
             self._frames(fd, data)
@@ -340,6 +341,17 @@ class Clients:
         self.live.clear()
         self.connecting.clear()
         self._epoll.close()
+
+
+def _run(attempt: Attempt, data: bytes | None) -> bool:
+    """Let a handshake go on with what came, until it waits for more; whether that is to come over
+    the same connection. What it says meanwhile goes out in one write.
+    """
+    said = attempt.handshake.send(data)  # type: ignore[arg-type] # None begins it
+    while said:
+        attempt.to_send += said
+        said = attempt.handshake.send(b"")
+    return said is not None
 
 
 def _why(error: OSError) -> str:

@@ -1,9 +1,8 @@
 """How a client gets in: generators that say what to send and are told what came.
 
-`yield` gives bytes to send (none: only wait) and returns what came next; `yield None` asks for a
-new connection in place of this one. The value returned is what came after the end of the handshake,
-and what is still to be sent. So they need no socket and no loop, and take memory only while a
-client is on its way.
+`yield data` sends; `yield b""` waits and returns what came; `yield None` asks for a new connection
+in place of this one. The value returned is what came after the end of the handshake. So they need
+no socket and no loop, and take memory only while a client is on its way.
 """
 
 from __future__ import annotations
@@ -24,8 +23,7 @@ MAX_SIZE: Final = 16_777_216  # bytes of a message from the server
 _LINES: Final = b"Host: %b\r\nUser-Agent: hocket-bench\r\nAccept: */*\r\n"
 _POST: Final = b"Content-Type: text/plain;charset=UTF-8\r\nContent-Length: %d\r\n"
 
-Handshake = Generator[bytes | None, bytes, tuple[bytes, bytes]]
-Step = Generator[bytes | None, bytes, bytes]
+Handshake = Generator[bytes | None, bytes, bytes]
 
 
 class Refused(HocketError):
@@ -34,7 +32,7 @@ class Refused(HocketError):
 
 def raw(speech: Speech, number: int) -> Handshake:
     """A plain WebSocket."""
-    return (yield from _upgrade(speech, speech.target("websocket"))), b""
+    return (yield from _upgrade(speech, speech.target("websocket")))
 
 
 def websocket(speech: Speech, number: int) -> Handshake:
@@ -43,9 +41,10 @@ def websocket(speech: Speech, number: int) -> Handshake:
     text, data = yield from _text(speech, data)
     if text[:1] != b"0":
         raise Refused(f"not an Engine.IO server: it says {text[:40]!r}")
-    text, data = yield from _text(speech, data, speech.frame(speech.joining(number)))
+    yield speech.frame(speech.joining(number))
+    text, data = yield from _text(speech, data)
     _check_joined(speech, text)
-    return data, b""
+    return data
 
 
 def upgrade(speech: Speech, number: int) -> Handshake:
@@ -57,36 +56,35 @@ def upgrade(speech: Speech, number: int) -> Handshake:
     yield from _polled(speech, sid)
     yield None
     data = yield from _upgrade(speech, speech.target("websocket", sid))
-    text, data = yield from _text(speech, data, speech.frame(b"2probe"))
+    yield speech.frame(b"2probe")
+    text, data = yield from _text(speech, data)
     if text != b"3probe":
         raise Refused(f"the probe is answered by {text[:40]!r}")
-    return data, speech.frame(b"5")
+    yield speech.frame(b"5")
+    return data
 
 
 def choose(transport: str, is_raw: bool) -> Callable[[Speech, int], Handshake]:
     return raw if is_raw else {"websocket": websocket, "upgrade": upgrade}[transport]
 
 
-def _upgrade(speech: Speech, target: bytes) -> Step:
+def _upgrade(speech: Speech, target: bytes) -> Handshake:
     """Ask for a WebSocket; what came behind the answer."""
-    data = yield upgrade_request(speech.host, target, speech.key)
+    yield upgrade_request(speech.host, target, speech.key)
+    data = b""
     while not (end := upgrade_answer(data, speech.key)):
         data += yield b""
     return data[end:]
 
 
-def _text(
-    speech: Speech, data: bytes, send: bytes = b""
-) -> Generator[bytes | None, bytes, tuple[bytes, bytes]]:
+def _text(speech: Speech, data: bytes) -> Generator[bytes | None, bytes, tuple[bytes, bytes]]:
     """The next text message that is no heartbeat, and what came behind it."""
-    if send:
-        data += yield send
     while True:
         frames, data = server_frames(data, MAX_SIZE, 1)
         if not frames:
             data += yield b""
         elif frames[0] == (TEXT, b"2"):
-            data += yield speech.pong
+            yield speech.pong
         elif frames[0][0] == TEXT:
             return frames[0][1], data
         elif frames[0][0] == CLOSE:
@@ -124,14 +122,14 @@ class _Answer:
         self.is_whole = True
 
 
-def _request(speech: Speech, method: bytes, sid: str, body: bytes = b"") -> Step:
+def _request(speech: Speech, method: bytes, sid: str, body: bytes = b"") -> Handshake:
     """A request on the kept-alive connection; the body of the answer."""
     head = method + b" " + speech.target("polling", sid) + b" HTTP/1.1\r\n" + _LINES % speech.host
     if body:
         head += _POST % len(body)
     answer = _Answer()
     parser = httptools.HttpResponseParser(answer)
-    parser.feed_data((yield head + b"\r\n" + body) or b"")
+    yield head + b"\r\n" + body
     while not answer.is_whole:
         parser.feed_data((yield b""))
     if parser.get_status_code() != 200:

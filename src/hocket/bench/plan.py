@@ -11,8 +11,6 @@ from hocket.bench.target import PER_SOURCE, Target
 from hocket.errors import UsageError
 from hocket.instance.limits import FEW, open_files
 
-SCENARIOS: Final = ("broadcast", "echo", "rooms", "storm", "churn")
-TRANSPORTS: Final = ("websocket", "upgrade")
 NEEDS_EVENTS: Final = frozenset({"broadcast", "rooms"})  # what a plain WebSocket server has not
 ON_THE_WAY: Final = 8  # of so many open files one may be for a client on its way
 SECOND: Final = 1_000_000_000  # nanoseconds
