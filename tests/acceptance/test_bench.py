@@ -223,10 +223,11 @@ def test_a_server_that_says_it_twice(tmp_path: Path) -> None:
     assert "! 80 messages arrived twice" in found["said"]
 
 
-def test_a_server_that_forgets_somebody(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pace", [["--rounds=2"], ["--rate=20", "--seconds=0.1"]])
+def test_a_server_that_forgets_somebody(tmp_path: Path, pace: list[str]) -> None:
     forgetful = 'app.to("everybody").except_("room-1").emit("all", message)'
     with serving(tmp_path, APP.replace(EVENT, forgetful)) as url:
-        words = [*FEW, "--rounds=2", "--rooms=20", "--timeout=0.3"]
+        words = [*FEW, *pace, "--rooms=20", "--timeout=0.3"]
         found = measured(tmp_path, url, *words, status=1)
     assert [(each["received"], each["missing"]) for each in found["rounds"]] == [(38, 2)] * 2
     assert found["problems"] == ["4 messages did not arrive"]

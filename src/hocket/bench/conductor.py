@@ -20,11 +20,11 @@ from hocket.bench.messages import (
     Settle,
 )
 from hocket.bench.plan import SECOND, Plan
-from hocket.bench.scenarios.rounds import OPEN
 from hocket.bench.tally import Tally
 
 REPORTING: Final = 20.0  # seconds that processes have for their reports
 PAUSE: Final = 0.1  # seconds between two rounds, where no rate says so
+SETTLING: Final = 5.0  # seconds that processes have to say what they have of a round
 AHEAD: Final = SECOND // 50  # so long before a round its senders are told
 AFTER: Final = 0.2  # seconds in which nothing more may come after the last round
 
@@ -56,7 +56,7 @@ class Conductor:
         self.run_seconds = 0.0
         self.reports: dict[int, Report] = {}
         self.is_interrupted = False
-        self.is_stranded = False  # all clients were lost
+        self._open: list[Tally] = []  # rounds that not everybody has reported
 
     def lead(self) -> None:
         """From the first connection to the last report."""
@@ -120,14 +120,15 @@ class Conductor:
         for number in range(1, total + 1):
             at = began + int((number - 1) * SECOND / plan.rate) if plan.rate else soon()
             self._hear_rounds(at - AHEAD)
-            if self._is_stranded():
+            if not self.crew.ready:  # all were lost
                 break
             self.rounds.append(Tally(number, at))
+            self._open.append(self.rounds[-1])
             self.crew.tell(Send(number, at), self._senders())
             if not plan.rate:
                 self._complete(at + plan.timeout_ns)
                 self._hear_rounds(soon(PAUSE))
-            self._show.at(number, self._latest())
+            self._show.at(number, f"{len(self._open)} open" if self._is_open() else self._latest())
         self._complete(time.monotonic_ns() + plan.timeout_ns)
         self._hear_rounds(soon(AFTER))
 
@@ -135,10 +136,6 @@ class Conductor:
         """Who is told to send: for a broadcast one process that has somebody to say it."""
         able = [member for member in self.crew.there if member.progress.ready]
         return able[:1] if self.plan.scenario == "broadcast" else able
-
-    def _is_stranded(self) -> bool:
-        self.is_stranded = not self.crew.ready
-        return self.is_stranded
 
     def _hear_rounds(self, until: int, is_over: Callable[[], bool] = lambda: False) -> None:
         for member, message in self.crew.messages(until):
@@ -154,20 +151,22 @@ class Conductor:
             return (max(each.last for each in self.rounds) - self.rounds[0].at) / SECOND
         return sum(each.last_ms for each in self.rounds) / 1000
 
-    def _is_complete(self) -> bool:
+    def _is_open(self) -> bool:
+        """Whether a round is under way: some process has clients and has not reported it."""
         wanted = {member.number for member in self.crew.there if member.progress.ready}
-        return all(wanted <= each.heard for each in self.rounds[-OPEN:])
+        self._open = [each for each in self._open if not wanted <= each.heard]
+        return bool(self._open)
 
     def _complete(self, until: int) -> None:
         """Wait for all of the rounds under way; then take what there is."""
-        if self._is_complete():
+        if not self._is_open():
             return
-        self._hear_rounds(until, lambda: self._is_complete() or self._is_stranded())
-        for each in self.rounds[-OPEN:]:
+        self._hear_rounds(until, lambda: not self._is_open())
+        for each in self._open:
             silent = [one for one in self.crew.there if one.number not in each.heard]
             self.crew.tell(Settle(each.number), silent)
-        if not self._is_complete():
-            self._hear_rounds(soon(1.0), self._is_complete)
+        if self._open:
+            self._hear_rounds(soon(SETTLING), lambda: not self._is_open())
 
     def _latest(self) -> str:
         latest = next((each for each in reversed(self.rounds) if each.last), None)
@@ -185,7 +184,7 @@ class Conductor:
                 self.run_seconds = min(seconds, plan.seconds)
                 note = f"{self.crew.received / seconds:,.0f} a second"
                 self._show.at(self.run_seconds, note)
-            return self._is_stranded()
+            return not self.crew.ready  # all were lost
 
         self._show.begin("running", plan.seconds)
         self.crew.tell(Run(at, until))

@@ -96,6 +96,12 @@ def test_what_is_missing_is_said_when_it_is_settled(world: World) -> None:
     assert world.rounds == [(1, 1, 2), (2, 0, 3)]
 
 
+def test_a_round_that_nobody_got_is_missing_when_later_ones_came(world: World) -> None:
+    world.arrives(2, 10, 11, 12)
+    world.scenario.settle(1)
+    assert world.rounds == [(2, 3, 0), (1, 0, 3)]
+
+
 def test_too_late_is_missing_and_said_once(world: World) -> None:
     world.arrives(1, 10)
     world.scenario.settle(1)

@@ -35,7 +35,7 @@ class Rounds(Scenario):
         super().__init__(plan, number, say)
         self._got: dict[int, int] = {}  # fd to the last round
         self._rounds: dict[int, _Round] = {}
-        self._settled = 0  # the last round that is over
+        self._settled: set[int] = set()  # rounds that are over
         self._to_send: list[Send] = []
 
     def send_round(self, number: int, at: int) -> None:
@@ -71,7 +71,7 @@ class Rounds(Scenario):
             return
         self._got[fd] = number
         if (of := self._rounds.get(number)) is None:
-            if number <= self._settled:
+            if number in self._settled:
                 self.unexpected += 1  # too late: it counts as missing
                 return
             of = self._begin(number)
@@ -98,10 +98,10 @@ class Rounds(Scenario):
                     self.settle(open_number)
 
     def settle(self, number: int) -> None:
-        if number <= self._settled and number not in self._rounds:
+        if number in self._settled:
             return
         of = self._rounds.pop(number, None) or _Round(len(self.clients.live))
-        self._settled = max(self._settled, number)
+        self._settled.add(number)
         latency = Latency()
         latency.add_all(of.latencies)
         self.say(Round(number, len(of.latencies), of.missing, of.last, latency.encoded()))
