@@ -124,6 +124,21 @@ def test_echo_on_a_schedule(tmp_path: Path, url: str) -> None:
     assert found["lag"]["count"] == 50
 
 
+def test_a_server_that_stalls_once_is_slow_for_all_that_should_have_come_then(
+    tmp_path: Path,
+) -> None:
+    stalling = APP.replace(
+        "    socket.emit(", '    if "@5@" in message: time.sleep(0.3)\n    socket.emit('
+    )
+    with serving(tmp_path, f"import time\n{stalling}") as url:
+        words = ["--connections=1", "--scenario=echo", "--rate=100", "--seconds=0.6"]
+        found = measured(tmp_path, url, *words)
+    check(found, 1)
+    # Who waits for each answer before it asks again sees one slow one of 60 here.
+    curve = merged([found["latency"]["histogram"]])
+    assert curve.at(70) > 100, "about 20 of the 60 were to be sent in the first 200 ms of it"
+
+
 def test_echo_without_a_rate_says_that_it_is_service_times(tmp_path: Path, url: str) -> None:
     found = measured(tmp_path, url, *FEW, "--scenario", "echo", "--seconds", "0.3")
     check(found)
@@ -298,7 +313,7 @@ def test_what_there_is_when_it_is_interrupted(
     with running(url, file) as bench:
         processes = children(bench.pid)
         time.sleep(0.3)  # so that there is something to tell
-        bench.signal(number)
+        os.killpg(bench.pid, number)  # as a terminal does
         assert bench.status() == 130
         assert "! interrupted: these are partial results" in bench.lines()
     found = json.loads(file.read_text())

@@ -121,7 +121,7 @@ class Crew:
 
     def _hear(self, member: Member) -> AnyMessage | None:
         try:
-            data = member.channel.recv(process.LONGEST)
+            data = member.channel.recv(process.SAID)
         except OSError:
             data = b""
         if not data:

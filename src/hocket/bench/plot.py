@@ -66,6 +66,8 @@ def _percentiles(found: Mapping[str, Any], axis: Any) -> None:
     axis.plot([100 / (100 - at) for at, _ in curve], [ms for _, ms in curve], color=OURS)
     axis.set_xscale("log")
     axis.set_xticks([1, 2, 10, 100, 1000, 10_000], ["0", "50", "90", "99", "99.9", "99.99"])
+    axis.minorticks_off()
+    axis.set_xlim(left=1)
     axis.set_xlabel("percentile")
     axis.set_ylim(bottom=0)
 
@@ -79,6 +81,7 @@ def _rounds(found: Mapping[str, Any], axis: Any) -> None:
         axis.plot(numbers, [each[name] for each in rounds], ".-", color=color, label=label)
     axis.set_title("Until so many clients had each round")
     axis.set_xlabel("round")
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_ylabel("ms")
     axis.set_ylim(bottom=0)
     axis.legend(frameon=False)

@@ -33,7 +33,8 @@ from hocket.bench.scenarios.rounds import Broadcast, Rooms
 from hocket.instance.limits import open_files
 
 NEWS: Final = SECOND // 4  # between two that tell how far it is
-LONGEST: Final = 1 << 20  # bytes of a message on the channel
+TOLD: Final = 4096  # bytes of the longest message to a process
+SAID: Final = 1 << 20  # and from one: histograms
 KINDS: Final[dict[str, type[Scenario]]] = {
     "broadcast": Broadcast, "rooms": Rooms, "echo": Echo, "churn": Churn, "storm": Scenario,
 }  # fmt: skip
@@ -76,7 +77,7 @@ class Process:
         self.say(Progress(len(self.clients.live), of.failures, of.lost_count, of.sent, of.received))
 
     def _told(self) -> None:
-        data = self._channel.recv(LONGEST)
+        data = self._channel.recv(TOLD)
         match decode(data) if data else None:
             case Connect(at):
                 self._scenario.connect(at)
@@ -115,7 +116,8 @@ def proportional_memory() -> int:
 
 def run(plan: Plan, number: int, channel: sockets.socket) -> None:
     """All that a forked process does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the conductor's to answer
+    for each in (signal.SIGINT, signal.SIGTERM):  # a terminal sends them to all processes
+        signal.signal(each, signal.SIG_IGN)  # the conductor decides what follows
     gc.freeze()
     open_files()
     Process(plan, number, channel).run()
