@@ -130,8 +130,13 @@ def _request(speech: Speech, method: bytes, sid: str, body: bytes = b"") -> Hand
     answer = _Answer()
     parser = httptools.HttpResponseParser(answer)
     yield head + b"\r\n" + body
+    size = 0
     while not answer.is_whole:
-        parser.feed_data((yield b""))
+        data = yield b""
+        size += len(data)
+        if size > MAX_SIZE:
+            raise Refused(f"an answer of over {MAX_SIZE} bytes")
+        parser.feed_data(data)
     if parser.get_status_code() != 200:
         raise Refused(f"HTTP {parser.get_status_code()} {answer.body[:80]!r}")
     return answer.body
