@@ -86,7 +86,7 @@ def load(name: str) -> str:
     return _compiled(name, [LOADS / f"{name}.c", *parts])
 
 
-LOAD_PROGRAMS = {"broadcast", "connect", "echo"}
+LOAD_PROGRAMS = {"broadcast", "connect", "echo", "rooms"}
 
 
 def c(name: str) -> list[str]:

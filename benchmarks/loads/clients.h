@@ -1,4 +1,4 @@
-/* Many clients in one thread, brought to where they may speak: what is said then is the program's.
+/* Many clients, brought to where they may speak: what is said then is the program's.
  *
  * `raw` speaks bare WebSocket; `socketio` opens an Engine.IO session and joins the main namespace with an auth payload;
  * `centrifuge` sends the connect command of its JSON protocol; `sse` asks for a stream of events and only listens.
@@ -6,6 +6,7 @@
  */
 #ifndef CLIENTS_H
 #define CLIENTS_H
+#include "crowd.h"
 #include "net.h"
 
 enum state { CONNECTING, UPGRADING, OPENING, JOINING, READY };
@@ -13,25 +14,26 @@ enum state { CONNECTING, UPGRADING, OPENING, JOINING, READY };
 struct client {
   struct stream stream;
   enum state state;
-  int round;       /* for broadcasts: the last one it has */
+  int round;       /* for broadcasts: the last one it has, or how many */
   long long asked; /* for echoes: when it sent what is not answered yet, or 0 */
 };
 
 struct kind {
-  const char *name, *path, *go, *echo; /* what asks for a broadcast, and what for an echo */
+  const char *name, *path, *go, *room, *echo; /* what asks for a broadcast, to all or to the room, and what for an echo */
   void (*on_text)(void *client, const unsigned char *text, unsigned size);
 };
 
-extern struct client *clients;
-extern int count, ready;
+extern struct client *clients; /* of this process */
 extern const struct kind *kind;
+extern int port;
 
 /* The program's: a message to a client that is ready. */
 void on_message(struct client *c, const unsigned char *text, unsigned size);
 
-/* From `PORT CLIENTS KIND [browser]`; returns the port or ends the program with the usage. */
-int clients_arguments(int argc, char **argv);
-void connect_all(int port); /* prints a line of JSON */
+/* From `PORT CLIENTS KIND [browser] [storm]`: with the head of a browser, all at once; ends the program with the usage. */
+void clients_arguments(int argc, char **argv);
+/* Part them, `together` of them always in one process, and connect. Prints a line of JSON when all are ready. */
+void connect_all(int together);
 /* One turn of at most `wait` nanoseconds (-1: no end); tells whether stdin has something to say. */
 int turn(long long wait);
 /* The same, and failing when nobody has got any further for STALL. */

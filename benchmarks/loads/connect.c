@@ -1,6 +1,6 @@
 /* The load of connecting the way the default socket.io client in a browser does.
  *
- *   connect PORT CLIENTS
+ *   connect PORT CLIENTS [storm]
  *
  * What each client does, in the order of engine.io-client: it opens by GET (connection 1). With the answer it has, at the
  * same time, to POST `40` (connection 1, kept alive), to open a WebSocket and send `2probe` on it (connection 2) and to
@@ -8,9 +8,10 @@
  * stops, waits until no request is under way, and sends `5`. It is ready when it has done that and has its `40`. Its HTTP
  * connections stay open, as a browser keeps them.
  *
- * At most 200 clients are on their way at a time. It prints one line of JSON, and ends with stdin.
+ * At most 200 clients are on their way at a time; in a storm, all of them. It prints one line of JSON, and ends with stdin.
  */
 #define _GNU_SOURCE
+#include "crowd.h"
 #include "net.h"
 #include "websocket.h"
 #include <stdio.h>
@@ -32,8 +33,9 @@ struct client {
 };
 
 static struct client *clients;
-static int count, made, ready, port;
-static long long *latencies;
+static int made, ready, port, storm;
+static struct tally *all_ready;
+static long long *latencies; /* by the numbers of the clients */
 
 static void tell(void) { fprintf(stderr, "; %d of %d clients ready", ready, count); }
 
@@ -52,8 +54,14 @@ static void request(struct client *c, enum role role, const char *method, const 
   send_all(&c->streams[role], text, size);
 }
 
+static const char *joining(const struct client *c) {
+  static char packet[64];
+  snprintf(packet, sizeof packet, "40{\"user\":\"user-%d\"}", first + (int)(c - clients));
+  return packet;
+}
+
 static void dial(struct client *c, enum role role) {
-  open_stream(&c->streams[role], (c - clients) * ROLES + role, port);
+  open_stream(&c->streams[role], (first + (c - clients)) * ROLES + role, port);
   watch(&c->streams[role], EPOLL_CTL_ADD, EPOLLOUT, (c - clients) * ROLES + role);
 }
 
@@ -85,7 +93,7 @@ static void after_open(struct client *c, const char *body) {
   if (body[0] != '0' || !length || length >= sizeof c->sid) fail("got instead of an open packet: %.60s", body);
   memcpy(c->sid, sid + 7, length);
   c->posting = 1;
-  request(c, FIRST, "POST", "40{\"user\":\"ada\"}");
+  request(c, FIRST, "POST", joining(c));
   dial(c, PROBE);
   poll_again(c);
 }
@@ -173,8 +181,10 @@ static void settle(struct client *c) {
     progress = now();
   }
   if (c->probe == DONE && c->joined && c->began) {
-    latencies[ready++] = now() - c->began;
+    latencies[first + (c - clients)] = now() - c->began;
     c->began = 0;
+    ready++;
+    count_up(all_ready);
   }
 }
 
@@ -203,36 +213,51 @@ static int turn(long long wait) {
   return asked;
 }
 
+static void turn_or_stall(void) {
+  if (progress + STALL < now()) fail("nobody got any further for %lld seconds", STALL / SECOND);
+  turn(SECOND);
+}
+
+static void start_some(void) {
+  int at_once = storm ? count : IN_FLIGHT / processes;
+  while (made < count && made - ready < at_once) {
+    clients[made].began = now();
+    dial(&clients[made++], FIRST);
+  }
+  turn_or_stall();
+}
+
 static void connect_all(void) {
   long long began = progress = now();
-  while (ready < count) {
-    while (made < count && made - ready < IN_FLIGHT) {
-      clients[made].began = now();
-      dial(&clients[made++], FIRST);
-    }
-    if (progress + STALL < now()) fail("nobody got any further for %lld seconds", STALL / SECOND);
-    turn(SECOND);
-  }
+  part(ROLES, 1);
+  need((clients = calloc(count, sizeof *clients)) != NULL, "memory");
+  while (ready < count) start_some();
+  if (!leads) return;
+  await(all_ready, turn_or_stall);
   double took = (now() - began) / 1e9;
-  qsort(latencies, count, sizeof *latencies, ascending);
-  printf("{\"clients\": %d, \"connect_s\": %.4f, \"connects_per_s\": %.0f, \"ready_p50_ms\": %.2f}\n", count, took, count / took,
-    latencies[count / 2] / 1e6);
+  qsort(latencies, total, sizeof *latencies, ascending);
+  printf("{\"clients\": %d, \"connect_s\": %.4f, \"connects_per_s\": %.0f, \"ready_p50_ms\": %.2f, \"load_processes\": %d}\n", total,
+    took, total / took, latencies[total / 2] / 1e6, processes);
 }
 
 int main(int argc, char **argv) {
   char asked[64];
-  port = argc == 3 ? atoi(argv[1]) : 0;
-  count = argc == 3 ? atoi(argv[2]) : 0;
-  if (port <= 0 || count <= 0) {
-    fprintf(stderr, "usage: connect PORT CLIENTS\n");
+  port = argc >= 3 ? atoi(argv[1]) : 0;
+  total = argc >= 3 ? atoi(argv[2]) : 0;
+  storm = argc > 3 && !strcmp(argv[3], "storm");
+  if (port <= 0 || total <= 0) {
+    fprintf(stderr, "usage: connect PORT CLIENTS [storm]\n");
     return 2;
   }
   describe = tell;
   raise_file_limit();
   setvbuf(stdout, NULL, _IOLBF, 0);
-  need((clients = calloc(count, sizeof *clients)) && (latencies = calloc(count, sizeof *latencies)), "memory");
+  all_ready = shared(sizeof *all_ready);
+  all_ready->goal = total;
+  latencies = shared(total * sizeof *latencies);
   connect_all();
   watch_stdin(STDIN);
   while (!turn(-1) || read(STDIN_FILENO, asked, sizeof asked) > 0);
-  return 0;
+  dismiss();
+  return ended_well();
 }

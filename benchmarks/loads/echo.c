@@ -70,9 +70,9 @@ static void run(double seconds) {
 }
 
 int main(int argc, char **argv) {
-  int port = clients_arguments(argc, argv);
+  clients_arguments(argc, argv);
   char asked[64];
-  connect_all(port);
+  connect_all(total);
   for (;;) {
     if (!turn(-1)) continue;
     ssize_t got = read(STDIN_FILENO, asked, sizeof asked - 1);

@@ -16,6 +16,8 @@
 
 enum { PER_ADDRESS = 20000 }; /* clients come from 127.0.0.1, .2, ... so that no address runs out of ports */
 
+static const unsigned long long BELL = 1ULL << 63;
+
 long long progress;
 void (*describe)(void);
 static int epoll_fd = -1;
@@ -109,14 +111,21 @@ void watch_stdin(long long number) {
   need(!epoll_ctl(events_fd(), EPOLL_CTL_ADD, STDIN_FILENO, &event), "stdin must be a pipe or a terminal");
 }
 
+void watch_bell(int eventfd) {
+  struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = BELL};
+  need(!epoll_ctl(events_fd(), EPOLL_CTL_ADD, eventfd, &event), "eventfd");
+}
+
 void forget_stdin(void) { epoll_ctl(events_fd(), EPOLL_CTL_DEL, STDIN_FILENO, NULL); }
 
 int wait_events(long long *numbers, int most, long long nanoseconds) {
   struct epoll_event events[512];
   int n = epoll_wait(events_fd(), events, most < 512 ? most : 512, nanoseconds < 0 ? -1 : (int)(nanoseconds / 1000000) + 1);
   need(n >= 0 || errno == EINTR, "epoll_wait");
-  for (int i = 0; i < n; i++) numbers[i] = events[i].data.u64;
-  return n < 0 ? 0 : n;
+  int found = 0;
+  for (int i = 0; i < n; i++)
+    if (events[i].data.u64 != BELL) numbers[found++] = events[i].data.u64;
+  return found;
 }
 
 int ascending(const void *a, const void *b) {

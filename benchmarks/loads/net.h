@@ -39,6 +39,7 @@ void keep(struct stream *s, const unsigned char *rest, unsigned size);
 void watch(const struct stream *s, int how, unsigned events, long long number);
 int wait_events(long long *numbers, int most, long long nanoseconds);
 void watch_stdin(long long number);
+void watch_bell(int eventfd); /* only wakes up: it comes back with no event */
 void forget_stdin(void);
 
 int ascending(const void *a, const void *b); /* two long long, for qsort */

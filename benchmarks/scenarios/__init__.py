@@ -2,6 +2,7 @@
 
 from benchmarks.scenarios import (
     broadcast,
+    broadcast50k,
     busy,
     connect,
     echo,
@@ -28,5 +29,6 @@ SCENARIOS = {
         sse,
         slow,
         garbage,
+        broadcast50k,
     )
 }
