@@ -6,7 +6,7 @@
  * same time, to POST `40` (connection 1, kept alive), to open a WebSocket and send `2probe` on it (connection 2) and to
  * GET what comes (connection 3: the other one is busy). It polls again while it has no reason to stop. After `3probe` it
  * stops, waits until no request is under way, and sends `5`. It is ready when it has done that and has its `40`. Its HTTP
- * connections stay open, as a browser keeps them.
+ * connections stay open, as a browser keeps them, if the server does.
  *
  * At most 200 clients are on their way at a time; in a storm, all of them. It prints one line of JSON, and ends with stdin.
  */
@@ -65,10 +65,16 @@ static void dial(struct client *c, enum role role) {
   watch(&c->streams[role], EPOLL_CTL_ADD, EPOLLOUT, (c - clients) * ROLES + role);
 }
 
+/* What a client asks for next on one of its connections for HTTP. */
+static void ask(struct client *c, enum role role) {
+  if (!c->open[role]) dial(c, role);
+  else if (role == FIRST && *c->sid) request(c, role, "POST", joining(c));
+  else request(c, role, "GET", "");
+}
+
 static void poll_again(struct client *c) {
   c->polling = 1;
-  if (c->open[POLL]) request(c, POLL, "GET", "");
-  else dial(c, POLL);
+  ask(c, POLL);
 }
 
 static void on_open(struct client *c, enum role role) {
@@ -77,7 +83,7 @@ static void on_open(struct client *c, enum role role) {
   c->open[role] = 1;
   watch(&c->streams[role], EPOLL_CTL_MOD, EPOLLIN, (c - clients) * ROLES + role);
   if (role != PROBE) {
-    request(c, role, "GET", "");
+    ask(c, role);
     return;
   }
   snprintf(path, sizeof path, "/socket.io/?EIO=4&transport=websocket&sid=%s", c->sid);
@@ -93,7 +99,7 @@ static void after_open(struct client *c, const char *body) {
   if (body[0] != '0' || !length || length >= sizeof c->sid) fail("got instead of an open packet: %.60s", body);
   memcpy(c->sid, sid + 7, length);
   c->posting = 1;
-  request(c, FIRST, "POST", joining(c));
+  ask(c, FIRST);
   dial(c, PROBE);
   poll_again(c);
 }
@@ -170,6 +176,10 @@ static unsigned on_http(struct client *c, enum role role, const unsigned char *d
   else if (strcasestr(fields, "\r\nTransfer-Encoding: chunked")) length = read_chunks(data + head, size - head, body, sizeof body);
   else fail("got a response without a length");
   if (!length) return 0;
+  if (strcasestr(fields, "\r\nConnection: close")) {
+    close(c->streams[role].fd);
+    c->open[role] = 0;
+  }
   on_response(c, role, body);
   return head + length;
 }

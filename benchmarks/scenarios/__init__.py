@@ -9,9 +9,11 @@ from benchmarks.scenarios import (
     garbage,
     head,
     hello,
+    rooms,
     slow,
     sse,
     start,
+    storm,
     timer,
 )
 
@@ -30,5 +32,7 @@ SCENARIOS = {
         slow,
         garbage,
         broadcast50k,
+        storm,
+        rooms,
     )
 }

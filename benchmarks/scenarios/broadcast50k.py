@@ -13,7 +13,7 @@ from benchmarks.watching import AFTER_CONNECT, Growth, broadcast_round
 MIB = 2**20
 
 ROWS = {
-    "cpu_us_per_message": Row("CPU of all processes per delivered message, us", "{:.2f}", drawn=True),
+    "cpu_us_per_message": Row("CPU of the server per delivered message, us", "{:.2f}", drawn=True),
     "last_ms": Row("time to the last client, ms", "{:.0f}", drawn=True),
     "p99_ms": Row("time to 99 % of the clients, ms", "{:.0f}"),
     "p50_ms": Row("time to half of the clients, ms", "{:.0f}"),

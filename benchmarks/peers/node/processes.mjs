@@ -18,6 +18,7 @@ export function lead(name, prepare) {
   prepare();
   if (sticky) {
     const http = createServer();
+    cluster.setupPrimary({ serialization: "advanced" }); // what has come with a connection goes along as bytes
     setupMaster(http, { loadBalancingMethod: "least-connection" });
     start(() => listen(http, name));
   } else start((address) => announce(name, address.port));

@@ -1,6 +1,6 @@
-"""Hocket: each client has a user and two rooms; `go` sends one message of 121 bytes to all (`large`:
-of 16 KiB), `room` one to the client's room of 50, `echo` is answered. A page at `/`; over SSE, where
-clients only listen, `/go` asks for the broadcast.
+"""Hocket: each client has a user and two rooms; `go` sends one message of 121 bytes to all
+(`large`: 16 KiB), `room` one to the client's room of 50, `echo` is answered. A page at `/`; over
+SSE, where clients only listen, `/go` asks for the broadcast.
 
 `--processes N` serves with so many workers. `--busy` starts a thread that computes in pure Python
 all the time; `--compress` agrees to permessage-deflate.
