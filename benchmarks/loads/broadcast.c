@@ -1,9 +1,9 @@
 /* The load of broadcasts: many clients, and a clock that stops with the last of them.
  *
- *   broadcast PORT CLIENTS raw|socketio|centrifuge|sse [browser] [storm]
+ *   broadcast PORT CLIENTS raw|socketio|centrifuge|sse [browser] [storm|moment]
  *
- * It connects all clients to 127.0.0.1:PORT, at most 200 at a time (in a storm: all at once), and prints one line of JSON. Then every line on stdin
- * is a round, and prints another: the first client sends "go" (for SSE, where clients only listen, a request GET /go
+ * It connects all clients to 127.0.0.1:PORT, at most 200 at a time (in a storm 4,000, or all in one moment), and prints one line of JSON. Then every line on stdin
+ * is a round (`large`: of a message of 16 KiB), and prints another: the first client sends "go" (for SSE, where clients only listen, a request GET /go
  * does), and each client must get that broadcast exactly once. After the end of stdin it listens a little longer for
  * broadcasts that nobody asked for, and exits with 0.
  *
@@ -46,11 +46,11 @@ void on_message(struct client *c, const unsigned char *text, unsigned size) {
   count_up(&now_on->received);
 }
 
-static void go(void) {
+static void go(int large) {
   static struct stream by_request = {.fd = -1};
   char request[128];
   if (kind->go) {
-    say(&clients[0].stream, kind->go);
+    say(&clients[0].stream, large ? kind->large : kind->go);
     return;
   }
   if (by_request.fd >= 0) close(by_request.fd); /* its answer is nobody's concern */
@@ -59,13 +59,13 @@ static void go(void) {
   while (write(by_request.fd, request, size) != size) usleep(100); /* not connected yet */
 }
 
-static void broadcast(void) {
+static void broadcast(int large) {
   now_on->number++;
   now_on->received.reached = 0;
   now_on->sent_at = 0;
   now_on->asked_at = progress = now();
   now_on->open = 1;
-  go();
+  go(large);
   await(&now_on->received, turn_or_stall);
   now_on->open = 0;
   qsort(latencies, total, sizeof *latencies, ascending);
@@ -81,7 +81,7 @@ static void serve_stdin(void) {
     ssize_t got = read(STDIN_FILENO, asked, sizeof asked);
     if (got <= 0) break;
     for (ssize_t i = 0; i < got; i++)
-      if (asked[i] == '\n') broadcast();
+      if (asked[i] == '\n') broadcast(asked[0] == 'l');
   }
   dismiss();
   forget_stdin();

@@ -5,15 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
-enum { IN_FLIGHT = 200, FILES = 1, EVENTS = 512, STDIN = -1 };
+enum { IN_FLIGHT = 200, QUEUE = 4000 /* a listening socket lets 4,096 wait */, FILES = 1, EVENTS = 512, STDIN = -1 };
 #define CHAT "{\"room\":\"general\",\"user\":\"ada\",\"text\":\"hello there, how are you?\"}"
 
 struct client *clients;
 const struct kind *kind;
 int port;
-static int made, ready, browser, storm;
-static struct tally *all_ready;
+static int made, ready, browser, storm, moment;
+static struct tally *all_ready; /* refused ones too */
+static atomic_int *refused;
 
 static void unexpected(const unsigned char *text, unsigned size) {
   fail("a client got what it did not expect: %.*s", (int)(size < 200 ? size : 200), text);
@@ -62,10 +64,10 @@ static void sse_text(void *client, const unsigned char *text, unsigned size) {
 }
 
 static const struct kind KINDS[] = {
-  {"raw", "/?user=user-%d", "go", "room", CHAT, raw_text},
-  {"socketio", "/socket.io/?EIO=4&transport=websocket", "42[\"go\",\"go\"]", "42[\"room\",\"room\"]", "42[\"echo\"," CHAT "]", socketio_text},
-  {"centrifuge", "/connection/websocket", "{\"id\":2,\"rpc\":{\"method\":\"go\",\"data\":{}}}", NULL, NULL, centrifuge_text},
-  {"sse", "/events?user=user-%d", NULL, NULL, NULL, sse_text},
+  {"raw", "/?user=user-%d", "go", "large", "room", CHAT, raw_text},
+  {"socketio", "/socket.io/?EIO=4&transport=websocket", "42[\"go\",\"go\"]", "42[\"go\",\"large\"]", "42[\"room\",\"room\"]", "42[\"echo\"," CHAT "]", socketio_text},
+  {"centrifuge", "/connection/websocket", "{\"id\":2,\"rpc\":{\"method\":\"go\",\"data\":{}}}", NULL, NULL, NULL, centrifuge_text},
+  {"sse", "/events?user=user-%d", NULL, NULL, NULL, NULL, sse_text},
 };
 static const struct kind *const SSE = &KINDS[3];
 
@@ -117,14 +119,32 @@ static void on_readable(struct client *c) {
 
 /* --- All of them --- */
 
+static void refuse(struct client *c) {
+  if (c->state != READY) is_ready(c);
+  c->state = REFUSED;
+  close(c->stream.fd);
+  atomic_fetch_add(refused, 1);
+}
+
+static void on_event(struct client *c) {
+  static jmp_buf here;
+  if (storm && setjmp(here)) {
+    rescue = NULL;
+    refuse(c);
+    return;
+  }
+  if (storm) rescue = &here;
+  if (c->state == CONNECTING) ask(c);
+  else if (c->state != REFUSED) on_readable(c);
+  rescue = NULL;
+}
+
 int turn(long long wait) {
   long long numbers[EVENTS];
   int asked = 0, n = wait_events(numbers, EVENTS, wait);
-  for (int i = 0; i < n; i++) {
+  for (int i = 0; i < n; i++)
     if (numbers[i] == STDIN) asked = 1;
-    else if (clients[numbers[i]].state == CONNECTING) ask(&clients[numbers[i]]);
-    else on_readable(&clients[numbers[i]]);
-  }
+    else on_event(&clients[numbers[i]]);
   return asked;
 }
 
@@ -142,7 +162,7 @@ static void start(void) {
 
 /* Whoever is ready makes room for the next. */
 static void start_some(void) {
-  int at_once = storm ? count : IN_FLIGHT / processes;
+  int at_once = moment ? count : (storm ? QUEUE / FILES : IN_FLIGHT) / processes;
   while (made < count && made - ready < at_once) start();
   turn_or_stall();
 }
@@ -153,6 +173,7 @@ void connect_all(int together) {
   raise_file_limit();
   all_ready = shared(sizeof *all_ready);
   all_ready->goal = total;
+  refused = shared(sizeof *refused);
   long long began = progress = now();
   part(FILES, together);
   describe = tell;
@@ -161,8 +182,8 @@ void connect_all(int together) {
   if (leads) {
     await(all_ready, turn_or_stall);
     double took = (now() - began) / 1e9;
-    printf("{\"clients\": %d, \"connect_s\": %.4f, \"connects_per_s\": %.0f, \"load_processes\": %d}\n", total, took, total / took,
-      processes);
+    printf("{\"clients\": %d, \"connect_s\": %.4f, \"connects_per_s\": %.0f, \"load_processes\": %d, \"refused\": %d}\n", total, took,
+      total / took, processes, *refused);
   }
   watch_stdin(STDIN);
 }
@@ -172,12 +193,13 @@ void clients_arguments(int argc, char **argv) {
   total = argc > 3 ? atoi(argv[2]) : 0;
   for (int i = 4; i < argc; i++) {
     browser |= !strcmp(argv[i], "browser");
-    storm |= !strcmp(argv[i], "storm");
+    moment |= !strcmp(argv[i], "moment");
+    storm |= moment || !strcmp(argv[i], "storm");
   }
   for (unsigned i = 0; argc > 3 && i < sizeof KINDS / sizeof *KINDS; i++)
     if (!strcmp(argv[3], KINDS[i].name)) kind = &KINDS[i];
   if (port <= 0 || total <= 0 || !kind) {
-    fprintf(stderr, "usage: %s PORT CLIENTS raw|socketio|centrifuge|sse [browser] [storm]\n", argv[0]);
+    fprintf(stderr, "usage: %s PORT CLIENTS raw|socketio|centrifuge|sse [browser] [storm|moment]\n", argv[0]);
     exit(2);
   }
   setvbuf(stdout, NULL, _IOLBF, 0);

@@ -9,7 +9,7 @@
 #include "crowd.h"
 #include "net.h"
 
-enum state { CONNECTING, UPGRADING, OPENING, JOINING, READY };
+enum state { CONNECTING, UPGRADING, OPENING, JOINING, READY, REFUSED };
 
 struct client {
   struct stream stream;
@@ -19,7 +19,7 @@ struct client {
 };
 
 struct kind {
-  const char *name, *path, *go, *room, *echo; /* what asks for a broadcast, to all or to the room, and what for an echo */
+  const char *name, *path, *go, *large, *room, *echo; /* what asks for a broadcast to all, for a large one, for one to the room; an echo */
   void (*on_text)(void *client, const unsigned char *text, unsigned size);
 };
 
@@ -30,7 +30,8 @@ extern int port;
 /* The program's: a message to a client that is ready. */
 void on_message(struct client *c, const unsigned char *text, unsigned size);
 
-/* From `PORT CLIENTS KIND [browser] [storm]`: with the head of a browser, all at once; ends the program with the usage. */
+/* From `PORT CLIENTS KIND [browser] [storm|moment]`: with the head of a browser; as many on their way as a listening socket
+ * lets wait, or all of them in one moment. Ends the program with the usage. */
 void clients_arguments(int argc, char **argv);
 /* Part them, `together` of them always in one process, and connect. Prints a line of JSON when all are ready. */
 void connect_all(int together);

@@ -8,7 +8,8 @@
  * stops, waits until no request is under way, and sends `5`. It is ready when it has done that and has its `40`. Its HTTP
  * connections stay open, as a browser keeps them, if the server does.
  *
- * At most 200 clients are on their way at a time; in a storm, all of them. It prints one line of JSON, and ends with stdin.
+ * At most 200 clients are on their way at a time; in a storm with 4,000 connections.
+ * It prints one line of JSON, and ends with stdin.
  */
 #define _GNU_SOURCE
 #include "crowd.h"
@@ -20,21 +21,22 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { IN_FLIGHT = 200, EVENTS = 512, STDIN = -1, ROLES = 3 };
+enum { IN_FLIGHT = 200, QUEUE = 4000 /* a listening socket lets 4,096 wait */, EVENTS = 512, STDIN = -1, ROLES = 3 };
 enum role { FIRST, PROBE, POLL };                     /* which of a client's connections; the number of an event tells */
 enum probe { CLOSED, UPGRADING, PROBING, PAUSED, DONE };
 
 struct client {
   struct stream streams[ROLES];
   char sid[40];
-  int posting, polling, open[ROLES], joined;
+  int posting, polling, open[ROLES], joined, refused;
   enum probe probe;
   long long began;
 };
 
 static struct client *clients;
 static int made, ready, port, storm;
-static struct tally *all_ready;
+static struct tally *all_ready; /* refused ones too */
+static atomic_int *refused;
 static long long *latencies; /* by the numbers of the clients */
 
 static void tell(void) { fprintf(stderr, "; %d of %d clients ready", ready, count); }
@@ -198,10 +200,8 @@ static void settle(struct client *c) {
   }
 }
 
-static void on_event(long long number) {
+static void on_role(struct client *c, enum role role) {
   static unsigned char buffer[BUFFER];
-  struct client *c = &clients[number / ROLES];
-  enum role role = number % ROLES;
   unsigned at, size;
   if (!c->open[role]) {
     on_open(c, role);
@@ -212,6 +212,28 @@ static void on_event(long long number) {
   at = role == PROBE ? on_websocket(c, buffer, size) : on_http(c, role, buffer, size);
   keep(&c->streams[role], buffer + at, size - at);
   settle(c);
+}
+
+static void refuse(struct client *c) {
+  for (int role = 0; role < ROLES; role++)
+    if (c->streams[role].fd > 0) close(c->streams[role].fd);
+  if (c->began) ready++, count_up(all_ready);
+  c->refused = 1;
+  atomic_fetch_add(refused, 1);
+}
+
+static void on_event(long long number) {
+  static jmp_buf here;
+  struct client *c = &clients[number / ROLES];
+  if (c->refused) return;
+  if (storm && setjmp(here)) {
+    rescue = NULL;
+    refuse(&clients[number / ROLES]);
+    return;
+  }
+  if (storm) rescue = &here;
+  on_role(c, number % ROLES);
+  rescue = NULL;
 }
 
 static int turn(long long wait) {
@@ -229,7 +251,7 @@ static void turn_or_stall(void) {
 }
 
 static void start_some(void) {
-  int at_once = storm ? count : IN_FLIGHT / processes;
+  int at_once = (storm ? QUEUE / ROLES : IN_FLIGHT) / processes;
   while (made < count && made - ready < at_once) {
     clients[made].began = now();
     dial(&clients[made++], FIRST);
@@ -246,8 +268,8 @@ static void connect_all(void) {
   await(all_ready, turn_or_stall);
   double took = (now() - began) / 1e9;
   qsort(latencies, total, sizeof *latencies, ascending);
-  printf("{\"clients\": %d, \"connect_s\": %.4f, \"connects_per_s\": %.0f, \"ready_p50_ms\": %.2f, \"load_processes\": %d}\n", total,
-    took, total / took, latencies[total / 2] / 1e6, processes);
+  printf("{\"clients\": %d, \"connect_s\": %.4f, \"connects_per_s\": %.0f, \"ready_p50_ms\": %.2f, \"load_processes\": %d, \"refused\": %d}\n",
+    total, took, total / took, latencies[total / 2] / 1e6, processes, *refused);
 }
 
 int main(int argc, char **argv) {
@@ -264,6 +286,7 @@ int main(int argc, char **argv) {
   setvbuf(stdout, NULL, _IOLBF, 0);
   all_ready = shared(sizeof *all_ready);
   all_ready->goal = total;
+  refused = shared(sizeof *refused);
   latencies = shared(total * sizeof *latencies);
   connect_all();
   watch_stdin(STDIN);

@@ -27,5 +27,5 @@ void await(struct tally *t, void (*turn)(void));
 
 void pass_on(const char *line, size_t size); /* from the leader to the stdin of the others */
 void dismiss(void); /* the leader lets the others come to their end */
-int ended_well(void); /* the exit status; the leader waits for the others */
+int ended_well(void); /* the exit status, when all have come to it */
 #endif

@@ -1,15 +1,20 @@
 """The table of scenarios, in the order in which they run."""
 
 from benchmarks.scenarios import (
+    apps,
     broadcast,
     broadcast50k,
     busy,
     connect,
     echo,
+    fairness,
     garbage,
     head,
     hello,
+    overload,
+    pauses,
     rooms,
+    silent,
     slow,
     sse,
     start,
@@ -34,5 +39,10 @@ SCENARIOS = {
         broadcast50k,
         storm,
         rooms,
+        fairness,
+        overload,
+        silent,
+        apps,
+        pauses,
     )
 }

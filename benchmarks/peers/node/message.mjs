@@ -1,8 +1,10 @@
 // What all these servers have in common: the line that says where they serve, and the text of a broadcast.
 import { hrtime } from "node:process";
 
-/** 96 characters that begin with the monotonic clock, from which the load counts. */
-export const stamped = () => `@@${hrtime.bigint()}@@`.padEnd(96, "x");
+export const LARGE = 16384;
+
+/** Characters that begin with the monotonic clock, from which the load counts. */
+export const stamped = (size = 96) => `@@${hrtime.bigint()}@@`.padEnd(size, "x");
 
 /** A client's room beside "general": of 50 users each, as the loads number them. */
 export const roomOf = (user) => `room-${Math.floor(parseInt(user?.slice(5) ?? "0") / 50)}`;

@@ -1,5 +1,5 @@
-// Node.js with Socket.IO: each client has a user and two rooms; `go` sends one message of 121 bytes to all, `room` one to the
-// client's room of 50, `echo` is answered. Several processes (processes.mjs) are joined by @socket.io/cluster-adapter.
+// Node.js with Socket.IO: each client has a user and two rooms; `go` sends one message of 121 bytes to all (`large`: 16 KiB),
+// `room` one to the client's room of 50, `echo` is answered. Several processes (processes.mjs) are joined by @socket.io/cluster-adapter.
 //
 // Tuned as its documentation advises ("Performance tuning"): the native add-on that ws can use (bufferutil, in package.json;
 // utf-8-validate is for Node.js before 18.14), no compression, and the first request given up.
@@ -8,10 +8,10 @@ import { createServer } from "node:http";
 import { createAdapter, setupPrimary } from "@socket.io/cluster-adapter";
 import { setupWorker } from "@socket.io/sticky";
 import { Server } from "socket.io";
-import { listen, roomOf, stamped } from "./message.mjs";
+import { LARGE, listen, roomOf, stamped } from "./message.mjs";
 import { follow, lead, leads, processes, sticky } from "./processes.mjs";
 
-const EVENT_BYTES = 16384; // of the text that `go large` sends
+const SIZES = { large: LARGE };
 
 function serve() {
   const http = createServer((_, response) => response.end("Hello from socket.io!"));
@@ -28,7 +28,7 @@ function serve() {
     const room = roomOf(user);
     socket.data.user = user;
     socket.join(["general", room]);
-    socket.on("go", (how) => io.to("general").emit("message", { text: how === "large" ? stamped().padEnd(EVENT_BYTES, "x") : stamped() }));
+    socket.on("go", (how) => io.to("general").emit("message", { text: stamped(SIZES[how]) }));
     socket.on("room", () => io.to(room).emit("message", { text: stamped() }));
     socket.on("echo", async (data) => {
       socket.emit("echo", data);

@@ -1,11 +1,11 @@
-// Node.js with ws: `go` sends one message of 120 bytes to all, `room` one to the client's room of 50, anything else is echoed.
+// Node.js with ws: `go` sends one message of 120 bytes to all, `large` one of 16 KiB, `room` one to the client's room of 50, anything else is echoed.
 // Each client has a user and two rooms. Several processes (processes.mjs) tell each other through their primary.
 //
 // Tuned as its documentation advises: no compression, the native add-on bufferutil, broadcasts as buffers (encoded once).
 import cluster from "node:cluster";
 import { createServer } from "node:http";
 import { WebSocketServer } from "ws";
-import { listen, roomOf, stamped } from "./message.mjs";
+import { LARGE, listen, roomOf, stamped } from "./message.mjs";
 import { follow, lead, leads } from "./processes.mjs";
 
 const rooms = new Map();
@@ -21,8 +21,8 @@ function deliver({ name, text }) {
   for (const member of rooms.get(name) ?? []) member.send(data, { binary: false });
 }
 
-function broadcast(name) {
-  const message = { name, text: JSON.stringify({ event: "m", text: stamped() }) };
+function broadcast(name, size) {
+  const message = { name, text: JSON.stringify({ event: "m", text: stamped(size) }) };
   deliver(message);
   process.send?.(message);
 }
@@ -39,6 +39,7 @@ function serve() {
     socket.on("close", () => socket.rooms.forEach((name) => rooms.get(name).delete(socket)));
     socket.on("message", async (data, binary) => {
       if (data.length === 2) broadcast("general");
+      else if (data.length === 5) broadcast("general", LARGE);
       else if (data.length === 4) broadcast(socket.rooms[1]);
       else socket.send(data, { binary });
     });

@@ -3,8 +3,10 @@
 import sys
 
 
+def number(flag: str, default: int = 0) -> int:
+    """N of `flag N`."""
+    return int(sys.argv[sys.argv.index(flag) + 1]) if flag in sys.argv else default
+
+
 def processes() -> int:
-    """N of `--processes N`."""
-    if "--processes" not in sys.argv:
-        return 1
-    return int(sys.argv[sys.argv.index("--processes") + 1])
+    return number("--processes", 1)

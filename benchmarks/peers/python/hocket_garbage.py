@@ -1,7 +1,7 @@
 """Hocket with an echo that leaves a reference cycle behind each time; what the collector of cycles
-did, the app itself says at `/collections`.
+did in this process, the app itself says at `/collections`. Each client has a user and two rooms.
 
-python benchmarks/peers/python/hocket_garbage.py PORT
+python benchmarks/peers/python/hocket_garbage.py PORT [--processes N]
 """
 
 import gc
@@ -9,11 +9,24 @@ import sys
 import time
 from typing import Any
 
+from asked import processes
+
 from hocket import App, Socket
 
-app = App(origins="*")
+app = App(origins="*", workers=processes())
 pauses: list[list[float]] = [[], [], []]  # milliseconds, by generation
 began = 0.0
+
+
+@app.on("connect")
+def connect(socket: Socket, auth: dict[str, Any]) -> None:
+    socket.user = auth["user"]
+    socket.join("general", f"room-{int(socket.user[5:]) // 50}")
+
+
+@app.on("go")
+def go(socket: Socket, text: str) -> None:
+    app.to("general").emit("message", {"text": f"@@{time.monotonic_ns()}@@"})
 
 
 @app.on("echo")

@@ -1,5 +1,5 @@
-// Go with gorilla/websocket: `go` sends one message of 120 bytes to all, `room` one to the client's room of 50, anything else
-// is echoed. Each client has a user and two rooms.
+// Go with gorilla/websocket: `go` sends one message of 120 bytes to all, `large` one of 16 KiB, `room` one to the client's
+// room of 50, anything else is echoed. Each client has a user and two rooms.
 //
 // As its documentation and its chat example advise: two goroutines a user, one that reads and one that writes from a
 // channel, the write buffers pooled, and a broadcast as a PreparedMessage.
@@ -112,17 +112,19 @@ func (c *client) read() {
 		}
 		switch string(data) {
 		case "go":
-			say(c.rooms[0])
+			say(c.rooms[0], 96)
+		case "large":
+			say(c.rooms[0], 16384)
 		case "room":
-			say(c.rooms[1])
+			say(c.rooms[1], 96)
 		default:
 			c.echoes <- data
 		}
 	}
 }
 
-func say(room string) {
-	text := fmt.Sprintf(`{"event":"m","text":"%s"}`, common.Stamped(96))
+func say(room string, size int) {
+	text := fmt.Sprintf(`{"event":"m","text":"%s"}`, common.Stamped(size))
 	processes.Spread([]byte(room + "\n" + text))
 	clients.broadcast(room, []byte(text))
 }
