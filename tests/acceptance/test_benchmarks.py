@@ -12,7 +12,10 @@ import pytest
 
 from tests.integration.programs import ROOT, environment
 
-SCENARIOS = ["broadcast", "head", "connect", "echo", "start", "busy", "timer", "sse"]
+SCENARIOS = [
+    *("broadcast", "head", "connect", "echo", "start", "busy", "timer", "sse"),
+    *("broadcast50k", "storm", "rooms", "fairness", "overload", "silent", "pauses"),
+]
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")
 
