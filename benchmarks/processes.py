@@ -121,6 +121,7 @@ class Load:
 
     def has_answered(self) -> bool:
         """Whether there is an answer to be read."""
+        assert self._running.stdout is not None
         return bool(select.select([self._running.stdout], [], [], 0)[0])
 
     def ask(self, line: str) -> Answer:

@@ -110,5 +110,5 @@ SCENARIO = Scenario(
     measure=measure,
     says=f"{REQUESTS_AT_A_TIME} requests are under way at any time, for a `def` route that "
     "computes for milliseconds. A process for FastAPI shares the core of the load, not that of the "
-    "worker, and its CPU is not counted; inside the worker, the main thread's counts, which serves.",
+    "worker, and its CPU is not counted; inside the worker only the thread that serves is.",
 )

@@ -41,9 +41,11 @@ def single(server: Server, running: Running, clients: int) -> float:
     """Messages a second, one broadcast after the other."""
     with loading(building.load("broadcast"), running.port, clients, server.speaks) as load:
         load.answer()
-        rounds = [broadcast_round(load, running, clients) for _ in range(ROUNDS)]
+        took: list[float] = [
+            broadcast_round(load, running, clients)["last_ms"] for _ in range(ROUNDS)
+        ]
         load.finish()
-    return clients / median(one["last_ms"] for one in rounds) * 1e3
+    return clients / median(took) * 1e3
 
 
 def measure(server: Server, command: Command, size: Size) -> Run:

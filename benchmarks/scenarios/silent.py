@@ -42,7 +42,7 @@ class Memory:
 
 def rounds(load: Load, count: int, memory: Memory) -> float:
     """The median of their p99, in ms."""
-    found = []
+    found: list[float] = []
     for _ in range(count):
         found.append(load.ask("large")["p99_ms"])
         memory.look()
