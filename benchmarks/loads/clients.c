@@ -120,10 +120,10 @@ static void on_readable(struct client *c) {
 /* --- All of them --- */
 
 static void refuse(struct client *c) {
+  atomic_fetch_add(refused, 1); /* before the leader may hear that all are ready */
   if (c->state != READY) is_ready(c);
   c->state = REFUSED;
   close(c->stream.fd);
-  atomic_fetch_add(refused, 1);
 }
 
 static void on_event(struct client *c) {

@@ -215,11 +215,11 @@ static void on_role(struct client *c, enum role role) {
 }
 
 static void refuse(struct client *c) {
+  atomic_fetch_add(refused, 1); /* before the leader may hear that all are ready */
   for (int role = 0; role < ROLES; role++)
     if (c->streams[role].fd > 0) close(c->streams[role].fd);
   if (c->began) ready++, count_up(all_ready);
   c->refused = 1;
-  atomic_fetch_add(refused, 1);
 }
 
 static void on_event(long long number) {
