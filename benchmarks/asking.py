@@ -19,3 +19,12 @@ def get(port: int, path: str) -> bytes:
 def get_json(port: int, path: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(get(port, path))
     return found
+
+
+def get_metrics(port: int) -> dict[str, float]:
+    """What a server says of itself at /metrics, in Prometheus' text format; metrics with labels are
+    left out.
+    """
+    lines = get(port, "/metrics").decode().splitlines()
+    words = [line.split() for line in lines if line and line[0] != "#" and "{" not in line]
+    return {name: float(value) for name, value in words}

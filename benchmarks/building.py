@@ -6,6 +6,7 @@ from the public registries by the languages' own clients, in the versions pinned
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -86,7 +87,7 @@ def load(name: str) -> str:
     return _compiled(name, [LOADS / f"{name}.c", *parts])
 
 
-LOAD_PROGRAMS = {"broadcast", "connect", "echo"}
+LOAD_PROGRAMS = {"broadcast", "connect", "echo", "flood", "rooms", "silent"}
 
 
 def c(name: str) -> list[str]:
@@ -154,6 +155,12 @@ def python(script: str) -> list[str]:
 
 def hocket(script: str = "hocket_app.py") -> list[str]:
     return [sys.executable, str(PEERS / "python" / script)]
+
+
+def hocket_with_fastapi(script: str) -> list[str]:
+    if importlib.util.find_spec("fastapi") is None:
+        raise MissingError("needs the package fastapi beside Hocket: pip install fastapi")
+    return hocket(script)
 
 
 def hocket_on(base: str, script: str = "hocket_app.py") -> list[str]:

@@ -61,6 +61,19 @@ def main_thread_ns(pid: int) -> int:
     return _task_ns(PROC / str(pid) / "task" / str(pid))
 
 
+def waited_ns(pid: int) -> int:
+    """Time that a process family has been ready to run and waited for a core."""
+    return sum(_task_ns(task, 1) for member in family(pid) for task in _tasks(member))
+
+
+def tcp_bytes() -> int:
+    """Memory that the kernel has for all TCP connections, both ends of those on loopback."""
+    line = next(
+        line for line in (PROC / "net/sockstat").read_text().splitlines() if line[:4] == "TCP:"
+    )
+    return int(line.split()[-1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def _tasks(pid: int) -> list[Path]:
     try:
         return list((PROC / str(pid) / "task").iterdir())
@@ -68,8 +81,8 @@ def _tasks(pid: int) -> list[Path]:
         raise GoneError(f"process {pid} is gone") from None
 
 
-def _task_ns(task: Path) -> int:
-    return int(_read(task / "schedstat").split()[0])
+def _task_ns(task: Path, field: int = 0) -> int:
+    return int(_read(task / "schedstat").split()[field])
 
 
 def memory(pid: int) -> tuple[int, int]:

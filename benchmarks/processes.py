@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import tempfile
@@ -117,6 +118,11 @@ class Load:
             raise FailedError("the load generator gave up, see above")
         answer: Answer = json.loads(line)
         return answer
+
+    def has_answered(self) -> bool:
+        """Whether there is an answer to be read."""
+        assert self._running.stdout is not None
+        return bool(select.select([self._running.stdout], [], [], 0)[0])
 
     def ask(self, line: str) -> Answer:
         self.say(line)

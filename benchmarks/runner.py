@@ -13,6 +13,7 @@ from benchmarks.processes import FailedError
 from benchmarks.report import Report
 from benchmarks.scenario import Run, Scenario
 from benchmarks.servers import Command, Server
+from benchmarks.several import PER_PROCESS
 from benchmarks.watching import OtherLoad
 
 SPARE_FILES = 100  # what a server or the load opens besides those for its clients
@@ -76,7 +77,8 @@ class Runner:
 
 def enough_files(scenario: Scenario, clients: tuple[int, ...]) -> str:
     """A line that says what is missing, or nothing."""
-    needed = max(clients, default=0) + SPARE_FILES
+    most = PER_PROCESS if scenario.several else max(clients, default=0)
+    needed = most + SPARE_FILES
     limit = machine.raise_file_limit()
     if needed <= limit:
         return ""

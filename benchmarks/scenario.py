@@ -55,6 +55,7 @@ class Scenario:
     rows: Callable[[Size], Mapping[str, Row]]
     measure: Callable[[Server, Command, Size], Run]
     ratios: Sequence[tuple[str, str]] = ()  # pairs of columns; without them Hocket to each other
+    several: bool = False  # servers have as many processes as their clients take
     other_python: bool = False  # whether --python adds a column
     programs: tuple[str, ...] = ()  # what it needs besides its servers
     draw: Callable[..., None] | None = None  # in place of bars

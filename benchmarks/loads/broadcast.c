@@ -1,9 +1,9 @@
 /* The load of broadcasts: many clients, and a clock that stops with the last of them.
  *
- *   broadcast PORT CLIENTS raw|socketio|centrifuge|sse [browser]
+ *   broadcast PORT CLIENTS raw|socketio|centrifuge|sse [browser] [storm|moment]
  *
- * It connects all clients to 127.0.0.1:PORT, at most 200 at a time, and prints one line of JSON. Then every line on stdin
- * is a round, and prints another: the first client sends "go" (for SSE, where clients only listen, a request GET /go
+ * It connects all clients to 127.0.0.1:PORT, at most 200 at a time (in a storm 4,000, or all in one moment), and prints one line of JSON. Then every line on stdin
+ * is a round (`large`: of a message of 16 KiB), and prints another: the first client sends "go" (for SSE, where clients only listen, a request GET /go
  * does), and each client must get that broadcast exactly once. After the end of stdin it listens a little longer for
  * broadcasts that nobody asked for, and exits with 0.
  *
@@ -19,30 +19,38 @@
 #include <unistd.h>
 
 static const long long LINGER = SECOND / 5;
-static int round_now, in_round, received;
-static unsigned payload;
-static long long asked_at, sent_at, last_arrival, *latencies;
+
+/* The round, as all processes see it. Latencies are by the numbers of the clients. */
+static struct round {
+  int number, open;
+  unsigned payload;
+  long long asked_at;
+  _Atomic long long sent_at;
+  struct tally received;
+} *now_on;
+static long long *latencies;
 
 void on_message(struct client *c, const unsigned char *text, unsigned size) {
   const unsigned char *at = memmem(text, size, "@@", 2);
   if (!at) fail("got a message that is no broadcast: %.*s", (int)(size < 200 ? size : 200), text);
-  long long stamp = atoll((const char *)at + 2);
-  if (!in_round) fail("got a broadcast that was not asked for");
-  if (stamp < asked_at) fail("got a broadcast of an earlier round");
-  if (c->round == round_now) fail("a client got a broadcast twice");
-  if (received && stamp != sent_at) fail("a client got another broadcast than the others");
-  c->round = round_now;
-  sent_at = stamp;
-  payload = size;
-  last_arrival = progress = now();
-  latencies[received++] = last_arrival - stamp;
+  long long stamp = atoll((const char *)at + 2), unknown = 0;
+  if (!now_on->open) fail("got a broadcast that was not asked for");
+  if (stamp < now_on->asked_at) fail("got a broadcast of an earlier round");
+  if (c->round == now_on->number) fail("a client got a broadcast twice");
+  if (!atomic_compare_exchange_strong(&now_on->sent_at, &unknown, stamp) && unknown != stamp)
+    fail("a client got another broadcast than the others");
+  c->round = now_on->number;
+  now_on->payload = size;
+  progress = now();
+  latencies[first + (c - clients)] = progress - stamp;
+  count_up(&now_on->received);
 }
 
-static void go(int port) {
+static void go(int large) {
   static struct stream by_request = {.fd = -1};
   char request[128];
   if (kind->go) {
-    say(&clients[0].stream, kind->go);
+    say(&clients[0].stream, large ? kind->large : kind->go);
     return;
   }
   if (by_request.fd >= 0) close(by_request.fd); /* its answer is nobody's concern */
@@ -51,37 +59,41 @@ static void go(int port) {
   while (write(by_request.fd, request, size) != size) usleep(100); /* not connected yet */
 }
 
-static void broadcast(int port) {
-  round_now++;
-  received = 0;
-  in_round = 1;
-  asked_at = progress = now();
-  go(port);
-  while (received < count) turn_or_stall();
-  in_round = 0;
-  qsort(latencies, count, sizeof *latencies, ascending);
-  printf("{\"last_ms\": %.3f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"payload_bytes\": %u}\n", (last_arrival - sent_at) / 1e6,
-    latencies[count / 2] / 1e6, latencies[count * 99LL / 100] / 1e6, payload);
+static void broadcast(int large) {
+  now_on->number++;
+  now_on->received.reached = 0;
+  now_on->sent_at = 0;
+  now_on->asked_at = progress = now();
+  now_on->open = 1;
+  go(large);
+  await(&now_on->received, turn_or_stall);
+  now_on->open = 0;
+  qsort(latencies, total, sizeof *latencies, ascending);
+  printf("{\"last_ms\": %.3f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"payload_bytes\": %u}\n", latencies[total - 1] / 1e6,
+    latencies[total / 2] / 1e6, latencies[total * 99LL / 100] / 1e6, now_on->payload);
 }
 
 /* Rounds as they are asked for. Between them only stdin is without a deadline. */
-static void serve_stdin(int port) {
+static void serve_stdin(void) {
   char asked[64];
   for (;;) {
     if (!turn(-1)) continue;
     ssize_t got = read(STDIN_FILENO, asked, sizeof asked);
     if (got <= 0) break;
     for (ssize_t i = 0; i < got; i++)
-      if (asked[i] == '\n') broadcast(port);
+      if (asked[i] == '\n') broadcast(asked[0] == 'l');
   }
+  dismiss();
   forget_stdin();
   for (long long end = now() + LINGER, left; (left = end - now()) > 0;) turn(left);
 }
 
 int main(int argc, char **argv) {
-  int port = clients_arguments(argc, argv);
-  need((latencies = calloc(count, sizeof *latencies)) != NULL, "memory");
-  connect_all(port);
-  serve_stdin(port);
-  return 0;
+  clients_arguments(argc, argv);
+  now_on = shared(sizeof *now_on);
+  now_on->received.goal = total;
+  latencies = shared(total * sizeof *latencies);
+  connect_all(1);
+  serve_stdin();
+  return ended_well();
 }

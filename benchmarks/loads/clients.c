@@ -5,14 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
-enum { IN_FLIGHT = 200, EVENTS = 512, STDIN = -1 };
+enum { IN_FLIGHT = 200, QUEUE = 4000 /* a listening socket lets 4,096 wait */, FILES = 1, EVENTS = 512, STDIN = -1 };
 #define CHAT "{\"room\":\"general\",\"user\":\"ada\",\"text\":\"hello there, how are you?\"}"
 
 struct client *clients;
-int count, ready;
 const struct kind *kind;
-static int made, port, browser;
+int port;
+static int made, ready, browser, storm, moment;
+static struct tally *all_ready; /* refused ones too */
+static atomic_int *refused;
 
 static void unexpected(const unsigned char *text, unsigned size) {
   fail("a client got what it did not expect: %.*s", (int)(size < 200 ? size : 200), text);
@@ -22,6 +25,7 @@ static void is_ready(struct client *c) {
   c->state = READY;
   ready++;
   progress = now();
+  count_up(all_ready);
 }
 
 /* --- The kinds of clients --- */
@@ -38,7 +42,7 @@ static void socketio_text(void *client, const unsigned char *text, unsigned size
   if (c->state == READY && starts(text, size, "42")) on_message(c, text, size);
   else if (size == 1 && text[0] == '2') say(&c->stream, "3");
   else if (c->state == OPENING && starts(text, size, "0")) {
-    snprintf(packet, sizeof packet, "40{\"user\":\"user-%d\"}", (int)(c - clients));
+    snprintf(packet, sizeof packet, "40{\"user\":\"user-%d\"}", first + (int)(c - clients));
     say(&c->stream, packet);
     c->state = JOINING;
   } else if (c->state == JOINING && starts(text, size, "40")) is_ready(c);
@@ -60,23 +64,24 @@ static void sse_text(void *client, const unsigned char *text, unsigned size) {
 }
 
 static const struct kind KINDS[] = {
-  {"raw", "/", "go", CHAT, raw_text},
-  {"socketio", "/socket.io/?EIO=4&transport=websocket", "42[\"go\",\"go\"]", "42[\"echo\"," CHAT "]", socketio_text},
-  {"centrifuge", "/connection/websocket", "{\"id\":2,\"rpc\":{\"method\":\"go\",\"data\":{}}}", NULL, centrifuge_text},
-  {"sse", "/events", NULL, NULL, sse_text},
+  {"raw", "/?user=user-%d", "go", "large", "room", CHAT, raw_text},
+  {"socketio", "/socket.io/?EIO=4&transport=websocket", "42[\"go\",\"go\"]", "42[\"go\",\"large\"]", "42[\"room\",\"room\"]", "42[\"echo\"," CHAT "]", socketio_text},
+  {"centrifuge", "/connection/websocket", "{\"id\":2,\"rpc\":{\"method\":\"go\",\"data\":{}}}", NULL, NULL, NULL, centrifuge_text},
+  {"sse", "/events?user=user-%d", NULL, NULL, NULL, NULL, sse_text},
 };
 static const struct kind *const SSE = &KINDS[3];
 
 /* --- One client --- */
 
 static void ask(struct client *c) {
-  char request[256];
+  char request[256], path[64];
   connected(&c->stream);
+  snprintf(path, sizeof path, kind->path, first + (int)(c - clients));
   if (kind == SSE) {
     int size = snprintf(request, sizeof request,
-      "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAccept: text/event-stream\r\nCache-Control: no-cache\r\n\r\n", kind->path, port);
+      "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAccept: text/event-stream\r\nCache-Control: no-cache\r\n\r\n", path, port);
     send_all(&c->stream, request, size);
-  } else send_upgrade(&c->stream, kind->path, port, browser);
+  } else send_upgrade(&c->stream, path, port, browser);
   c->state = UPGRADING;
   watch(&c->stream, EPOLL_CTL_MOD, EPOLLIN, c - clients);
 }
@@ -114,14 +119,32 @@ static void on_readable(struct client *c) {
 
 /* --- All of them --- */
 
+static void refuse(struct client *c) {
+  atomic_fetch_add(refused, 1); /* before the leader may hear that all are ready */
+  if (c->state != READY) is_ready(c);
+  c->state = REFUSED;
+  close(c->stream.fd);
+}
+
+static void on_event(struct client *c) {
+  static jmp_buf here;
+  if (storm && setjmp(here)) {
+    rescue = NULL;
+    refuse(c);
+    return;
+  }
+  if (storm) rescue = &here;
+  if (c->state == CONNECTING) ask(c);
+  else if (c->state != REFUSED) on_readable(c);
+  rescue = NULL;
+}
+
 int turn(long long wait) {
   long long numbers[EVENTS];
   int asked = 0, n = wait_events(numbers, EVENTS, wait);
-  for (int i = 0; i < n; i++) {
+  for (int i = 0; i < n; i++)
     if (numbers[i] == STDIN) asked = 1;
-    else if (clients[numbers[i]].state == CONNECTING) ask(&clients[numbers[i]]);
-    else on_readable(&clients[numbers[i]]);
-  }
+    else on_event(&clients[numbers[i]]);
   return asked;
 }
 
@@ -132,38 +155,52 @@ void turn_or_stall(void) {
 }
 
 static void start(void) {
-  open_stream(&clients[made].stream, made, port);
+  open_stream(&clients[made].stream, first + made, port);
   watch(&clients[made].stream, EPOLL_CTL_ADD, EPOLLOUT, made);
   made++;
 }
 
-void connect_all(int to) {
-  port = to;
-  raise_file_limit();
-  need((clients = calloc(count, sizeof *clients)) != NULL, "memory");
-  long long began = progress = now();
-  while (ready < count) {
-    while (made < count && made - ready < IN_FLIGHT) start();
-    turn_or_stall();
-  }
-  double took = (now() - began) / 1e9;
-  printf("{\"clients\": %d, \"connect_s\": %.4f, \"connects_per_s\": %.0f}\n", count, took, count / took);
-  watch_stdin(STDIN);
+/* Whoever is ready makes room for the next. */
+static void start_some(void) {
+  int at_once = moment ? count : (storm ? QUEUE / FILES : IN_FLIGHT) / processes;
+  while (made < count && made - ready < at_once) start();
+  turn_or_stall();
 }
 
 static void tell(void) { fprintf(stderr, "; %d of %d clients ready", ready, count); }
 
-int clients_arguments(int argc, char **argv) {
-  int to = argc > 3 ? atoi(argv[1]) : 0;
-  count = argc > 3 ? atoi(argv[2]) : 0;
-  browser = argc > 4 && !strcmp(argv[4], "browser");
+void connect_all(int together) {
+  raise_file_limit();
+  all_ready = shared(sizeof *all_ready);
+  all_ready->goal = total;
+  refused = shared(sizeof *refused);
+  long long began = progress = now();
+  part(FILES, together);
+  describe = tell;
+  need((clients = calloc(count, sizeof *clients)) != NULL, "memory");
+  while (ready < count) start_some();
+  if (leads) {
+    await(all_ready, turn_or_stall);
+    double took = (now() - began) / 1e9;
+    printf("{\"clients\": %d, \"connect_s\": %.4f, \"connects_per_s\": %.0f, \"load_processes\": %d, \"refused\": %d}\n", total, took,
+      total / took, processes, *refused);
+  }
+  watch_stdin(STDIN);
+}
+
+void clients_arguments(int argc, char **argv) {
+  port = argc > 3 ? atoi(argv[1]) : 0;
+  total = argc > 3 ? atoi(argv[2]) : 0;
+  for (int i = 4; i < argc; i++) {
+    browser |= !strcmp(argv[i], "browser");
+    moment |= !strcmp(argv[i], "moment");
+    storm |= moment || !strcmp(argv[i], "storm");
+  }
   for (unsigned i = 0; argc > 3 && i < sizeof KINDS / sizeof *KINDS; i++)
     if (!strcmp(argv[3], KINDS[i].name)) kind = &KINDS[i];
-  if (to <= 0 || count <= 0 || !kind) {
-    fprintf(stderr, "usage: %s PORT CLIENTS raw|socketio|centrifuge|sse [browser]\n", argv[0]);
+  if (port <= 0 || total <= 0 || !kind) {
+    fprintf(stderr, "usage: %s PORT CLIENTS raw|socketio|centrifuge|sse [browser] [storm|moment]\n", argv[0]);
     exit(2);
   }
-  describe = tell;
   setvbuf(stdout, NULL, _IOLBF, 0);
-  return to;
 }

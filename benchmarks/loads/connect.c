@@ -1,16 +1,18 @@
 /* The load of connecting the way the default socket.io client in a browser does.
  *
- *   connect PORT CLIENTS
+ *   connect PORT CLIENTS [storm]
  *
  * What each client does, in the order of engine.io-client: it opens by GET (connection 1). With the answer it has, at the
  * same time, to POST `40` (connection 1, kept alive), to open a WebSocket and send `2probe` on it (connection 2) and to
  * GET what comes (connection 3: the other one is busy). It polls again while it has no reason to stop. After `3probe` it
  * stops, waits until no request is under way, and sends `5`. It is ready when it has done that and has its `40`. Its HTTP
- * connections stay open, as a browser keeps them.
+ * connections stay open, as a browser keeps them, if the server does.
  *
- * At most 200 clients are on their way at a time. It prints one line of JSON, and ends with stdin.
+ * At most 200 clients are on their way at a time; in a storm with 4,000 connections.
+ * It prints one line of JSON, and ends with stdin.
  */
 #define _GNU_SOURCE
+#include "crowd.h"
 #include "net.h"
 #include "websocket.h"
 #include <stdio.h>
@@ -19,21 +21,23 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { IN_FLIGHT = 200, EVENTS = 512, STDIN = -1, ROLES = 3 };
+enum { IN_FLIGHT = 200, QUEUE = 4000 /* a listening socket lets 4,096 wait */, EVENTS = 512, STDIN = -1, ROLES = 3 };
 enum role { FIRST, PROBE, POLL };                     /* which of a client's connections; the number of an event tells */
 enum probe { CLOSED, UPGRADING, PROBING, PAUSED, DONE };
 
 struct client {
   struct stream streams[ROLES];
   char sid[40];
-  int posting, polling, open[ROLES], joined;
+  int posting, polling, open[ROLES], joined, refused;
   enum probe probe;
   long long began;
 };
 
 static struct client *clients;
-static int count, made, ready, port;
-static long long *latencies;
+static int made, ready, port, storm;
+static struct tally *all_ready; /* refused ones too */
+static atomic_int *refused;
+static long long *latencies; /* by the numbers of the clients */
 
 static void tell(void) { fprintf(stderr, "; %d of %d clients ready", ready, count); }
 
@@ -52,15 +56,27 @@ static void request(struct client *c, enum role role, const char *method, const 
   send_all(&c->streams[role], text, size);
 }
 
+static const char *joining(const struct client *c) {
+  static char packet[64];
+  snprintf(packet, sizeof packet, "40{\"user\":\"user-%d\"}", first + (int)(c - clients));
+  return packet;
+}
+
 static void dial(struct client *c, enum role role) {
-  open_stream(&c->streams[role], (c - clients) * ROLES + role, port);
+  open_stream(&c->streams[role], (first + (c - clients)) * ROLES + role, port);
   watch(&c->streams[role], EPOLL_CTL_ADD, EPOLLOUT, (c - clients) * ROLES + role);
+}
+
+/* What a client asks for next on one of its connections for HTTP. */
+static void ask(struct client *c, enum role role) {
+  if (!c->open[role]) dial(c, role);
+  else if (role == FIRST && *c->sid) request(c, role, "POST", joining(c));
+  else request(c, role, "GET", "");
 }
 
 static void poll_again(struct client *c) {
   c->polling = 1;
-  if (c->open[POLL]) request(c, POLL, "GET", "");
-  else dial(c, POLL);
+  ask(c, POLL);
 }
 
 static void on_open(struct client *c, enum role role) {
@@ -69,7 +85,7 @@ static void on_open(struct client *c, enum role role) {
   c->open[role] = 1;
   watch(&c->streams[role], EPOLL_CTL_MOD, EPOLLIN, (c - clients) * ROLES + role);
   if (role != PROBE) {
-    request(c, role, "GET", "");
+    ask(c, role);
     return;
   }
   snprintf(path, sizeof path, "/socket.io/?EIO=4&transport=websocket&sid=%s", c->sid);
@@ -85,7 +101,7 @@ static void after_open(struct client *c, const char *body) {
   if (body[0] != '0' || !length || length >= sizeof c->sid) fail("got instead of an open packet: %.60s", body);
   memcpy(c->sid, sid + 7, length);
   c->posting = 1;
-  request(c, FIRST, "POST", "40{\"user\":\"ada\"}");
+  ask(c, FIRST);
   dial(c, PROBE);
   poll_again(c);
 }
@@ -162,6 +178,10 @@ static unsigned on_http(struct client *c, enum role role, const unsigned char *d
   else if (strcasestr(fields, "\r\nTransfer-Encoding: chunked")) length = read_chunks(data + head, size - head, body, sizeof body);
   else fail("got a response without a length");
   if (!length) return 0;
+  if (strcasestr(fields, "\r\nConnection: close")) {
+    close(c->streams[role].fd);
+    c->open[role] = 0;
+  }
   on_response(c, role, body);
   return head + length;
 }
@@ -173,15 +193,15 @@ static void settle(struct client *c) {
     progress = now();
   }
   if (c->probe == DONE && c->joined && c->began) {
-    latencies[ready++] = now() - c->began;
+    latencies[first + (c - clients)] = now() - c->began;
     c->began = 0;
+    ready++;
+    count_up(all_ready);
   }
 }
 
-static void on_event(long long number) {
+static void on_role(struct client *c, enum role role) {
   static unsigned char buffer[BUFFER];
-  struct client *c = &clients[number / ROLES];
-  enum role role = number % ROLES;
   unsigned at, size;
   if (!c->open[role]) {
     on_open(c, role);
@@ -194,6 +214,28 @@ static void on_event(long long number) {
   settle(c);
 }
 
+static void refuse(struct client *c) {
+  atomic_fetch_add(refused, 1); /* before the leader may hear that all are ready */
+  for (int role = 0; role < ROLES; role++)
+    if (c->streams[role].fd > 0) close(c->streams[role].fd);
+  if (c->began) ready++, count_up(all_ready);
+  c->refused = 1;
+}
+
+static void on_event(long long number) {
+  static jmp_buf here;
+  struct client *c = &clients[number / ROLES];
+  if (c->refused) return;
+  if (storm && setjmp(here)) {
+    rescue = NULL;
+    refuse(&clients[number / ROLES]);
+    return;
+  }
+  if (storm) rescue = &here;
+  on_role(c, number % ROLES);
+  rescue = NULL;
+}
+
 static int turn(long long wait) {
   long long numbers[EVENTS];
   int asked = 0, n = wait_events(numbers, EVENTS, wait);
@@ -203,36 +245,52 @@ static int turn(long long wait) {
   return asked;
 }
 
+static void turn_or_stall(void) {
+  if (progress + STALL < now()) fail("nobody got any further for %lld seconds", STALL / SECOND);
+  turn(SECOND);
+}
+
+static void start_some(void) {
+  int at_once = (storm ? QUEUE / ROLES : IN_FLIGHT) / processes;
+  while (made < count && made - ready < at_once) {
+    clients[made].began = now();
+    dial(&clients[made++], FIRST);
+  }
+  turn_or_stall();
+}
+
 static void connect_all(void) {
   long long began = progress = now();
-  while (ready < count) {
-    while (made < count && made - ready < IN_FLIGHT) {
-      clients[made].began = now();
-      dial(&clients[made++], FIRST);
-    }
-    if (progress + STALL < now()) fail("nobody got any further for %lld seconds", STALL / SECOND);
-    turn(SECOND);
-  }
+  part(ROLES, 1);
+  need((clients = calloc(count, sizeof *clients)) != NULL, "memory");
+  while (ready < count) start_some();
+  if (!leads) return;
+  await(all_ready, turn_or_stall);
   double took = (now() - began) / 1e9;
-  qsort(latencies, count, sizeof *latencies, ascending);
-  printf("{\"clients\": %d, \"connect_s\": %.4f, \"connects_per_s\": %.0f, \"ready_p50_ms\": %.2f}\n", count, took, count / took,
-    latencies[count / 2] / 1e6);
+  qsort(latencies, total, sizeof *latencies, ascending);
+  printf("{\"clients\": %d, \"connect_s\": %.4f, \"connects_per_s\": %.0f, \"ready_p50_ms\": %.2f, \"load_processes\": %d, \"refused\": %d}\n",
+    total, took, total / took, latencies[total / 2] / 1e6, processes, *refused);
 }
 
 int main(int argc, char **argv) {
   char asked[64];
-  port = argc == 3 ? atoi(argv[1]) : 0;
-  count = argc == 3 ? atoi(argv[2]) : 0;
-  if (port <= 0 || count <= 0) {
-    fprintf(stderr, "usage: connect PORT CLIENTS\n");
+  port = argc >= 3 ? atoi(argv[1]) : 0;
+  total = argc >= 3 ? atoi(argv[2]) : 0;
+  storm = argc > 3 && !strcmp(argv[3], "storm");
+  if (port <= 0 || total <= 0) {
+    fprintf(stderr, "usage: connect PORT CLIENTS [storm]\n");
     return 2;
   }
   describe = tell;
   raise_file_limit();
   setvbuf(stdout, NULL, _IOLBF, 0);
-  need((clients = calloc(count, sizeof *clients)) && (latencies = calloc(count, sizeof *latencies)), "memory");
+  all_ready = shared(sizeof *all_ready);
+  all_ready->goal = total;
+  refused = shared(sizeof *refused);
+  latencies = shared(total * sizeof *latencies);
   connect_all();
   watch_stdin(STDIN);
   while (!turn(-1) || read(STDIN_FILENO, asked, sizeof asked) > 0);
-  return 0;
+  dismiss();
+  return ended_well();
 }

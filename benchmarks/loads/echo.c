@@ -1,9 +1,11 @@
-/* The load of echoes: each client has one message under way, and sends the next when the answer has come.
+/* The load of echoes: each client has one message under way, and sends the next when the answer has come. Or so many of all
+ * of them together a second, by the clock: then the time of each counts from when it should have been sent, also if it had
+ * to wait for a client that was free.
  *
  *   echo PORT CLIENTS raw|socketio
  *
  * It connects all clients and prints one line of JSON. Then every line on stdin is a number of seconds to run for, and
- * prints another: how many events per second came back, and percentiles of the time each took. It ends with stdin.
+ * perhaps how many to send a second, and prints another: how many events per second came back, and percentiles of the time each took. It ends with stdin.
  */
 #define _GNU_SOURCE
 #include "clients.h"
@@ -16,7 +18,8 @@
 /* Latencies in nanoseconds, as counts in buckets that are 1/64 of their value wide. */
 enum { STEPS = 64, BUCKETS = 64 * STEPS };
 static long long histogram[BUCKETS], answered, longest, under_way;
-static int running;
+static int running, next; /* next: who sends next, by the clock */
+static long long due, interval;
 
 static int bucket(long long value) {
   if (value < STEPS) return value < 0 ? 0 : value;
@@ -36,13 +39,14 @@ static double percentile_us(double share) {
   return longest / 1e3;
 }
 
-static void ask(struct client *c) {
-  c->asked = now();
+static void ask(struct client *c, long long since) {
+  c->asked = since;
   under_way++;
   say(&c->stream, kind->echo);
 }
 
 void on_message(struct client *c, const unsigned char *text, unsigned size) {
+  if (memmem(text, size, "@@", 2)) return; /* a broadcast, which others have asked for */
   if (!c->asked || !memmem(text, size, "hello there", 11))
     fail("got what is no echo: %.*s", (int)(size < 200 ? size : 200), text);
   long long took = (progress = now()) - c->asked;
@@ -51,16 +55,31 @@ void on_message(struct client *c, const unsigned char *text, unsigned size) {
   answered++;
   under_way--;
   c->asked = 0;
-  if (running) ask(c);
+  if (running && !interval) ask(c, now());
 }
 
-static void run(double seconds) {
+/* Whatever is due, if somebody is free. */
+static void ask_by_clock(void) {
+  for (; due <= now() && !clients[next].asked; due += interval, next = (next + 1) % count) ask(&clients[next], due);
+}
+
+static void turn_by_clock(long long end) {
+  long long until = clients[next].asked ? now() + SECOND / 1000 : due < end ? due : end, left = until - now();
+  turn(left > 0 ? left : 0);
+  ask_by_clock();
+}
+
+static void run(double seconds, double per_second) {
   memset(histogram, 0, sizeof histogram);
   answered = longest = 0;
   running = 1;
   long long began = progress = now(), end = began + seconds * 1e9, in_time;
-  for (int i = 0; i < count; i++) ask(&clients[i]);
-  while (now() < end) turn_or_stall();
+  interval = per_second > 0 ? SECOND / per_second : 0;
+  due = began;
+  for (int i = 0; i < count && !interval; i++) ask(&clients[i], now());
+  while (now() < end)
+    if (interval) turn_by_clock(end);
+    else turn_or_stall();
   in_time = answered;
   running = 0;
   double took = (now() - began) / 1e9;
@@ -70,15 +89,17 @@ static void run(double seconds) {
 }
 
 int main(int argc, char **argv) {
-  int port = clients_arguments(argc, argv);
+  clients_arguments(argc, argv);
   char asked[64];
-  connect_all(port);
+  connect_all(total);
   for (;;) {
     if (!turn(-1)) continue;
     ssize_t got = read(STDIN_FILENO, asked, sizeof asked - 1);
     if (got <= 0) break;
     asked[got] = 0;
-    run(atof(asked));
+    char *rest;
+    double seconds = strtod(asked, &rest);
+    run(seconds, atof(rest));
   }
   return 0;
 }

@@ -14,9 +14,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PER_ADDRESS = 20000 }; /* clients come from 127.0.0.1, .2, ... so that no address runs out of ports */
+/* Clients come from 127.0.0.1, .2, ...: an address has 28,000 ports, and where many are in use the kernel looks for long. */
+enum { PER_ADDRESS = 5000 };
+
+static const unsigned long long BELL = 1ULL << 63;
 
 long long progress;
+jmp_buf *rescue;
 void (*describe)(void);
 static int epoll_fd = -1;
 
@@ -27,13 +31,16 @@ long long now(void) {
 }
 
 void fail(const char *why, ...) {
+  static int said;
   va_list rest;
+  if (rescue && said++) longjmp(*rescue, 1);
   fprintf(stderr, "%s: ", program_invocation_short_name);
   va_start(rest, why);
   vfprintf(stderr, why, rest);
   va_end(rest);
   if (describe) describe();
   fprintf(stderr, "\n");
+  if (rescue) longjmp(*rescue, 1);
   exit(1);
 }
 
@@ -109,14 +116,21 @@ void watch_stdin(long long number) {
   need(!epoll_ctl(events_fd(), EPOLL_CTL_ADD, STDIN_FILENO, &event), "stdin must be a pipe or a terminal");
 }
 
+void watch_bell(int eventfd) {
+  struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = BELL};
+  need(!epoll_ctl(events_fd(), EPOLL_CTL_ADD, eventfd, &event), "eventfd");
+}
+
 void forget_stdin(void) { epoll_ctl(events_fd(), EPOLL_CTL_DEL, STDIN_FILENO, NULL); }
 
 int wait_events(long long *numbers, int most, long long nanoseconds) {
   struct epoll_event events[512];
   int n = epoll_wait(events_fd(), events, most < 512 ? most : 512, nanoseconds < 0 ? -1 : (int)(nanoseconds / 1000000) + 1);
   need(n >= 0 || errno == EINTR, "epoll_wait");
-  for (int i = 0; i < n; i++) numbers[i] = events[i].data.u64;
-  return n < 0 ? 0 : n;
+  int found = 0;
+  for (int i = 0; i < n; i++)
+    if (events[i].data.u64 != BELL) numbers[found++] = events[i].data.u64;
+  return found;
 }
 
 int ascending(const void *a, const void *b) {

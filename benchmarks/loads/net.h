@@ -1,9 +1,11 @@
 /* What every load generator stands on: a clock, failing with a reason, and sockets that never block.
  *
  * Whatever goes wrong ends the program with status 1 and a line on stderr: a load that carries on measures something else.
+ * Only in a storm a client that fails counts as refused, and the others go on: what went wrong first is said.
  */
 #ifndef NET_H
 #define NET_H
+#include <setjmp.h>
 #include <stddef.h>
 
 enum { BUFFER = 65536 };
@@ -17,6 +19,7 @@ struct stream {
 };
 
 extern long long progress;      /* when somebody last got further */
+extern jmp_buf *rescue;         /* where to go on when something fails, or NULL */
 extern void (*describe)(void);  /* says on stderr how far the program is; the program may set it */
 
 long long now(void);
@@ -39,6 +42,7 @@ void keep(struct stream *s, const unsigned char *rest, unsigned size);
 void watch(const struct stream *s, int how, unsigned events, long long number);
 int wait_events(long long *numbers, int most, long long nanoseconds);
 void watch_stdin(long long number);
+void watch_bell(int eventfd); /* only wakes up: it comes back with no event */
 void forget_stdin(void);
 
 int ascending(const void *a, const void *b); /* two long long, for qsort */

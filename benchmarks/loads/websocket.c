@@ -43,7 +43,8 @@ unsigned upgrade_answer(const unsigned char *data, unsigned size) { return http_
 
 static void on_control(const struct stream *s, unsigned head, const unsigned char *data, unsigned size) {
   if (head == 0x89) send_frame(s, 10, data, size < 126 ? size : 125);
-  else if (head == 0x88) fail("a connection was closed by the server");
+  else if (head == 0x88)
+    fail("a connection was closed by the server: %d %.*s", size < 2 ? 0 : data[0] << 8 | data[1], size < 2 ? 0 : (int)size - 2, data + 2);
   else if (head != 0x8a) fail("got a frame that starts with 0x%02x: in parts, compressed or binary", head);
 }
 

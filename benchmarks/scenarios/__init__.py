@@ -1,16 +1,24 @@
 """The table of scenarios, in the order in which they run."""
 
 from benchmarks.scenarios import (
+    apps,
     broadcast,
+    broadcast50k,
     busy,
     connect,
     echo,
+    fairness,
     garbage,
     head,
     hello,
+    overload,
+    pauses,
+    rooms,
+    silent,
     slow,
     sse,
     start,
+    storm,
     timer,
 )
 
@@ -28,5 +36,13 @@ SCENARIOS = {
         sse,
         slow,
         garbage,
+        broadcast50k,
+        storm,
+        rooms,
+        fairness,
+        overload,
+        silent,
+        apps,
+        pauses,
     )
 }

@@ -1,13 +1,16 @@
-// Go with gorilla/websocket: `go` sends one message of 120 bytes to all, anything else is echoed. Each client has a user
-// and two rooms.
+// Go with gorilla/websocket: `go` sends one message of 120 bytes to all, `large` one of 16 KiB, `room` one to the client's
+// room of 50, anything else is echoed. Each client has a user and two rooms.
 //
 // As its documentation and its chat example advise: two goroutines a user, one that reads and one that writes from a
 // channel, the write buffers pooled, and a broadcast as a PreparedMessage.
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 
 	"benchmarks/common"
@@ -25,13 +28,13 @@ type client struct {
 
 type hub struct {
 	sync.RWMutex
-	joined int
-	rooms  map[string]map[*client]struct{}
+	rooms map[string]map[*client]struct{}
 }
 
 var (
-	clients  = hub{rooms: map[string]map[*client]struct{}{}}
-	upgrader = websocket.Upgrader{
+	clients   = hub{rooms: map[string]map[*client]struct{}{}}
+	processes common.Processes
+	upgrader  = websocket.Upgrader{
 		ReadBufferSize:  1024,
 		WriteBufferSize: 1024,
 		WriteBufferPool: &sync.Pool{},
@@ -42,9 +45,6 @@ var (
 func (h *hub) join(c *client) {
 	h.Lock()
 	defer h.Unlock()
-	c.user = fmt.Sprintf("user-%d", h.joined)
-	c.rooms = [2]string{"general", fmt.Sprintf("room-%d", h.joined/50)}
-	h.joined++
 	for _, name := range c.rooms {
 		if h.rooms[name] == nil {
 			h.rooms[name] = map[*client]struct{}{}
@@ -62,8 +62,18 @@ func (h *hub) leave(c *client) {
 	close(c.send)
 }
 
-// broadcast drops whoever has 16 messages waiting, as the chat example does with its slow readers.
-func (h *hub) broadcast(room string, message *websocket.PreparedMessage) {
+// deliver drops whoever has 16 messages waiting, as the chat example does with its slow readers. A message of another process
+// is the name of the room, a line end, and the text.
+func (h *hub) deliver(told []byte) {
+	room, text, _ := bytes.Cut(told, []byte("\n"))
+	h.broadcast(string(room), bytes.Clone(text))
+}
+
+func (h *hub) broadcast(room string, text []byte) {
+	message, err := websocket.NewPreparedMessage(websocket.TextMessage, text)
+	if err != nil {
+		panic(err)
+	}
 	h.RLock()
 	defer h.RUnlock()
 	for member := range h.rooms[room] {
@@ -100,26 +110,41 @@ func (c *client) read() {
 		if err != nil {
 			return
 		}
-		if string(data) != "go" {
+		switch string(data) {
+		case "go":
+			say(c.rooms[0], 96)
+		case "large":
+			say(c.rooms[0], 16384)
+		case "room":
+			say(c.rooms[1], 96)
+		default:
 			c.echoes <- data
-			continue
 		}
-		text := []byte(fmt.Sprintf(`{"event":"m","text":"%s"}`, common.Stamped(96)))
-		message, err := websocket.NewPreparedMessage(websocket.TextMessage, text)
-		if err != nil {
-			panic(err)
-		}
-		clients.broadcast("general", message)
 	}
 }
 
+func say(room string, size int) {
+	text := fmt.Sprintf(`{"event":"m","text":"%s"}`, common.Stamped(size))
+	processes.Spread([]byte(room + "\n" + text))
+	clients.broadcast(room, []byte(text))
+}
+
+// roomOf is a client's room beside "general": of 50 users each, as the loads number them.
+func roomOf(user string) string {
+	number, _ := strconv.Atoi(strings.TrimPrefix(user, "user-"))
+	return fmt.Sprintf("room-%d", number/50)
+}
+
 func main() {
-	common.Serve("gorilla", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	processes.Start("gorilla", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		connection, err := upgrader.Upgrade(w, r, nil)
 		if err != nil {
 			return
 		}
+		user := r.URL.Query().Get("user")
 		c := &client{
+			user:       user,
+			rooms:      [2]string{"general", roomOf(user)},
 			connection: connection,
 			send:       make(chan *websocket.PreparedMessage, 16),
 			echoes:     make(chan []byte),
@@ -127,5 +152,5 @@ func main() {
 		clients.join(c)
 		go c.write()
 		go c.read() // not in this goroutine: it would keep the request and its buffers alive
-	}))
+	}), clients.deliver)
 }
