@@ -10,7 +10,16 @@ from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
-from hocket.store.base import Claim, Event, Operation, Released, Settle, StoreError
+from hocket.store.base import (
+    Accept,
+    Accepted,
+    Claim,
+    Event,
+    Operation,
+    Released,
+    Settle,
+    StoreError,
+)
 from hocket.store.wire import (
     EVENT,
     Address,
@@ -137,7 +146,7 @@ class Client:
                 link = await self._linked()
             try:
                 answer: T = await link.ask(operation)
-                return answer
+                return _first_answer(operation, answer) if again else answer
             except _Lost:
                 if isinstance(operation, ONCE) or self._closed:
                     break
@@ -205,6 +214,13 @@ class Client:
             self._connecting.cancel()
             with contextlib.suppress(asyncio.CancelledError, StoreError):
                 await self._connecting
+
+
+def _first_answer(operation: Operation[T], answer: T) -> T:
+    """Without the traces of having been asked twice."""
+    if isinstance(operation, Accept) and isinstance(answer, Accepted) and answer.replayed:
+        return msgspec.structs.replace(answer, replayed=answer.id != operation.id)
+    return answer
 
 
 async def connect(directory: Path) -> _Link:

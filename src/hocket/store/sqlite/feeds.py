@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from hocket.store.base import Event
+from hocket.store.sqlite.events import position_after
 from hocket.store.sqlite.ledger import Ledger
 
 MOST_WAITING: Final = 10_000  # Marked and Progress that wait for one that does not keep up
@@ -38,6 +39,7 @@ class Feed:
         self._give_up = give_up
         self._waiting: deque[Event] = deque()
         self.seq = ledger.seq if after is None else min(after, ledger.seq)
+        self._user = ""  # the last one in the events of an unfinished release
 
     def go_on(self) -> None:
         """Tell what it has not had, as far as it takes it."""
@@ -50,10 +52,12 @@ class Feed:
                 break
 
     def _tell_released(self) -> None:
-        events = self._ledger.released(self.seq)
-        for event in events:
-            self._tell(event)
-        self.seq = events[-1].seq if events else self._ledger.seq
+        event = self._ledger.released(self.seq, self._user)
+        if event is None:  # cannot be: the newest seq is a notification's
+            self.seq = self._ledger.seq
+            return
+        self._tell(event)
+        self.seq, self._user = position_after(event)
 
     def add(self, event: Event) -> None:
         """Marked, Progress: after what was released before them."""

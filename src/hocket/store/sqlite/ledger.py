@@ -26,6 +26,7 @@ log = logging.getLogger("hocket")
 
 Asked = tuple[int, Operation[Any]]  # the connection, and what it asks for
 
+_SHARED: Final = 64  # events that are kept for those who have not had them yet
 _REFUSALS: Final = (Conflict, ValueError, TypeError, OverflowError)
 
 
@@ -41,6 +42,8 @@ class Ledger:
         self._db = db
         self._told: list[Event] = []
         self._touched: set[int] = set()
+        self._shared: dict[tuple[int, str], Released] = {}
+        self._ill = False
         self.commits = 0
         self.seq = Work(db).last_seq()
 
@@ -53,11 +56,16 @@ class Ledger:
         if all(type(operation) in READS for _, operation in asked):
             return [self._read(*each) for each in asked]
         try:
+            self._db.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:  # locked: those who only read are served
+            failed = self._not_now(error)
+            return [self._read(*each) if type(each[1]) in READS else failed for each in asked]
+        try:
             return self._together(asked)
         except sqlite3.Error as error:
             self._roll_back()
             if len(asked) == 1:
-                return [_not_now(error)]
+                return [self._not_now(error)]
         # Each for itself: what is too large for the disk does not fail its neighbours.
         return [self.carry_out([each])[0] for each in asked]
 
@@ -67,14 +75,15 @@ class Ledger:
         except _REFUSALS as refusal:
             return _refused(refusal)
         except sqlite3.Error as error:
-            return _not_now(error)
+            return self._not_now(error)
 
     def _together(self, asked: Sequence[Asked]) -> list[Any]:
-        self._db.execute("BEGIN IMMEDIATE")
+        """In the transaction that was begun."""
         told: list[Event] = []
         touched: set[int] = set()
         answers = [self._apply(*each, told, touched) for each in asked]
         self._db.execute("COMMIT")
+        self._well_again()
         self.commits += 1
         self._told += told
         self._touched |= touched
@@ -97,6 +106,17 @@ class Ledger:
             touched |= work.touched
         self._db.execute("RELEASE operation")
         return answer
+
+    def _not_now(self, error: sqlite3.Error) -> StoreError:
+        if not self._ill:  # said once, not for every operation
+            log.error("the store cannot do it now: %s", error)
+        self._ill = True
+        return StoreError(f"the store cannot do it now: {error}")
+
+    def _well_again(self) -> None:
+        if self._ill:
+            log.info("the store goes on")
+        self._ill = False
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:
@@ -133,9 +153,14 @@ class Ledger:
     def has_progress(self) -> bool:
         return bool(self._touched)
 
-    def released(self, after: int) -> list[Released]:
-        """The next notification after a seq, in as many events as it has; [] when there is none."""
-        return list(released_after(Work(self._db), after))
+    def released(self, seq: int, user: str) -> Released | None:
+        """See events.py. What was released never changes: those who keep up share one event."""
+        event = self._shared.get((seq, user))
+        if event is None and (event := released_after(Work(self._db), seq, user)) is not None:
+            self._shared[seq, user] = event
+            if len(self._shared) > _SHARED:
+                del self._shared[next(iter(self._shared))]
+        return event
 
     def close(self) -> None:
         self._db.close()
@@ -143,8 +168,3 @@ class Ledger:
 
 def _refused(refusal: Exception) -> Exception:
     return refusal if isinstance(refusal, Conflict) else ValueError(str(refusal))
-
-
-def _not_now(error: sqlite3.Error) -> StoreError:
-    log.error("the store cannot do it now: %s", error)
-    return StoreError(f"the store cannot do it now: {error}")

@@ -26,7 +26,8 @@ from hocket.store.sqlite.queries import load
 from hocket.store.sqlite.work import Work, carries, page
 
 KEPT: Final = 86_400  # seconds that an idempotency key counts
-_AT_ONCE: Final = 20  # notifications released or expired in one operation
+_AT_ONCE: Final = 10  # notifications released or expired in one operation
+_AGAIN: Final = 10.0  # seconds until one that is over is looked at again, if some are in hand
 
 _SQL = load("notifications")
 
@@ -95,6 +96,7 @@ def release_due(work: Work, asked: ReleaseDue) -> int:
     for (number,) in work.rows(_SQL.over, asked.now, _AT_ONCE):
         expanding.expand(work, number)
         settling.close_open(work, number, "expired")
+        work.run(_SQL.look_again, asked.now + _AGAIN, number)
     work.run(_SQL.drop_keys, asked.now - KEPT)
     return len(due)
 

@@ -25,6 +25,7 @@ from hocket.store.wire import (
     encode_event,
 )
 
+SHARED: Final = 64  # events whose frames are kept
 HIGH: Final = 1_048_576  # bytes that may wait to be read by one client before it is asked no more
 
 log = logging.getLogger("hocket")
@@ -116,9 +117,16 @@ class Server:
         self.group = group
         self.clients: set[Client] = set()
         self._numbers = itertools.count(1)
+        self._frames: dict[int, tuple[Event, bytes]] = {}
 
     def encoded(self, event: Event) -> bytes:
-        return encode_event(event)
+        """Once for all who keep up."""
+        known = self._frames.get(id(event))
+        if known is None:
+            known = self._frames[id(event)] = event, encode_event(event)
+            if len(self._frames) > SHARED:
+                del self._frames[next(iter(self._frames))]
+        return known[1]
 
     async def listen(self, directory: Path) -> None:
         """Raises: OSError."""

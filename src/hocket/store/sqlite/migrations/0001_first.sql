@@ -54,6 +54,8 @@ CREATE TABLE notifications (
     accepted REAL NOT NULL,
     send_at REAL NOT NULL,
     expires_at REAL NOT NULL,
+    closes_at REAL NOT NULL,  -- when what is open then expires: at expires_at, and looked at again
+                              -- later as long as somebody has some in hand
     released REAL NOT NULL DEFAULT 0,
     collapse_key TEXT NOT NULL,
     everybody INTEGER NOT NULL,
@@ -64,7 +66,7 @@ CREATE TABLE notifications (
 CREATE UNIQUE INDEX notifications_by_seq ON notifications (seq) WHERE seq IS NOT NULL;
 CREATE INDEX broadcasts ON notifications (seq, number) WHERE everybody = 1 AND seq IS NOT NULL;
 CREATE INDEX scheduled ON notifications (send_at) WHERE state = 'scheduled';
-CREATE INDEX running ON notifications (expires_at) WHERE state = 'running';
+CREATE INDEX running ON notifications (closes_at) WHERE state = 'running';
 
 -- How the deliveries of a notification stand. Those of devices after `cursor` are to be made.
 CREATE TABLE tallies (

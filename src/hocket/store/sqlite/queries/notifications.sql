@@ -12,8 +12,8 @@ DELETE FROM idempotency WHERE at <= ?
 SELECT id, recipients, state FROM notifications WHERE number = ?
 -- name: add
 INSERT INTO notifications (number, id, caller, request, state, content, accepted, send_at,
-  expires_at, collapse_key, everybody, digest, pause, recipients)
-VALUES (?, ?, ?, ?, 'scheduled', ?, ?, ?, ?, ?, ?, ?, ?, 0)
+  expires_at, closes_at, collapse_key, everybody, digest, pause, recipients)
+VALUES (?, ?, ?, ?, 'scheduled', ?, ?, ?, ?8, ?8, ?, ?, ?, ?, 0)
 -- name: add_tally
 INSERT INTO tallies (notification) VALUES (?)
 -- name: set_recipients
@@ -26,13 +26,16 @@ UPDATE notifications SET state = 'running', seq = ?, released = ? WHERE number =
 SELECT number, send_at FROM notifications
 WHERE state = 'scheduled' AND send_at <= ? ORDER BY send_at, number LIMIT ?
 -- name: over
-SELECT number FROM notifications WHERE state = 'running' AND expires_at <= ?
-ORDER BY expires_at LIMIT ?
+SELECT number FROM notifications WHERE state = 'running' AND closes_at <= ?
+ORDER BY closes_at LIMIT ?
+-- name: look_again
+UPDATE notifications SET closes_at = ? WHERE number = ? AND state = 'running'
+  AND (SELECT cursor FROM tallies WHERE notification = number) IS NULL
 -- name: next_release
 SELECT min(at) FROM (
   SELECT min(send_at) AS at FROM notifications WHERE state = 'scheduled'
   UNION ALL
-  SELECT min(expires_at) FROM notifications WHERE state = 'running'
+  SELECT min(closes_at) FROM notifications WHERE state = 'running'
 )
 -- name: number
 SELECT number, everybody FROM notifications WHERE id = ?
