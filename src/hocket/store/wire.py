@@ -85,12 +85,16 @@ def encode_answer(id: int, answer: Any) -> bytes:
     """An answer, or the exception instead of one."""
     match answer:
         case Conflict():
-            return _frame(_encoder.encode((id, CONFLICT, (answer.code, str(answer)))))
+            said = _encoder.encode((id, CONFLICT, (answer.code, str(answer))))
         case StoreError():
-            return _frame(_encoder.encode((id, NOT_NOW, str(answer))))
+            said = _encoder.encode((id, NOT_NOW, str(answer)))
         case Exception():
-            return _frame(_encoder.encode((id, WRONG, str(answer))))
-    return _frame(_encoder.encode((id, ANSWER, answer)))
+            said = _encoder.encode((id, WRONG, str(answer)))
+        case _:
+            said = _encoder.encode((id, ANSWER, answer))
+    if len(said) > LONGEST:
+        return encode_answer(id, ValueError(f"more than {LONGEST} bytes; take a smaller limit"))
+    return _frame(said)
 
 
 def encode_event(event: Event) -> bytes:

@@ -8,10 +8,20 @@ import itertools
 import logging
 import os
 import socket as sockets
+from collections import deque
 from pathlib import Path
 from typing import Any, Final, cast
 
-from hocket.store.base import Event, Operation
+from hocket.store.base import (
+    Claim,
+    Deliveries,
+    Devices,
+    Event,
+    Inbox,
+    Operation,
+    Recipients,
+    Report,
+)
 from hocket.store.sqlite.feeds import Feed
 from hocket.store.sqlite.group import Group
 from hocket.store.wire import (
@@ -25,8 +35,10 @@ from hocket.store.wire import (
     encode_event,
 )
 
+PAGES: Final = 16  # long answers that one client may wait for at a time
+LONG: Final = (Claim, Deliveries, Devices, Inbox, Recipients, Report)
 SHARED: Final = 64  # events whose frames are kept
-HIGH: Final = 1_048_576  # bytes that may wait to be read by one client before it is asked no more
+HIGH: Final = 1_048_576  # bytes that may wait to be read by one client before it is served no more
 
 log = logging.getLogger("hocket")
 
@@ -41,6 +53,8 @@ class Client(asyncio.Protocol):
         self._group = server.group
         self._number = number
         self._frames = Frames()
+        self._asked: deque[tuple[int, Operation[Any]]] = deque()
+        self._pages = 0  # long answers on their way
         self._feed: Feed | None = None
         self._has_room = True
 
@@ -52,20 +66,42 @@ class Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for frame in self._frames.take(data):
-                self._take(*decode_request(frame))
+                self._asked.append(decode_request(frame))
         except Broken as broken:
             log.warning("a client of the store broke its form: %s", broken)
             self._transport.abort()
+        self._go_on()
 
-    def _take(self, id: int, operation: Operation[Any]) -> None:
+    def _go_on(self) -> None:
+        """Hand on what it asks, in its order, as far as its answers find room."""
+        while self._asked and self._may_ask(self._asked[0][1]):
+            self._hand_on(*self._asked.popleft())
+        if self._asked:
+            self._transport.pause_reading()
+        elif not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _may_ask(self, operation: Operation[Any]) -> bool:
+        return self._has_room and (self._pages < PAGES or not isinstance(operation, LONG))
+
+    def _hand_on(self, id: int, operation: Operation[Any]) -> None:
         if isinstance(operation, Subscribe):
             self._subscribe(id, operation)
-        else:
-            self._group.submit(self._number, operation, lambda answer: self._answer(id, answer))
+            return
+        is_long = isinstance(operation, LONG)
+        self._pages += is_long
+
+        def answered(answer: Any) -> None:
+            self._pages -= is_long
+            self._answer(id, answer)
+
+        self._group.submit(self._number, operation, answered)
 
     def _answer(self, id: int, answer: Any) -> None:
         if not self._transport.is_closing():
             self._transport.write(encode_answer(id, answer))
+            if self._asked:
+                self._go_on()
 
     def _subscribe(self, id: int, asked: Subscribe) -> None:
         self._drop_feed()
@@ -88,11 +124,10 @@ class Client(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._has_room = False
-        self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         self._has_room = True
-        self._transport.resume_reading()
+        self._go_on()
         if self._feed is not None:
             self._feed.go_on()
 
