@@ -127,7 +127,7 @@ def test_a_migration_that_fails_changes_nothing(
     open_database(tmp_path).close()
     second = folder / "0002_second.sql"
     second.write_text("CREATE TABLE half (x) STRICT;")
-    with pytest.raises(UsageError, match="unknown datatype.*; mend that|missing datatype.*; mend that"):
+    with pytest.raises(UsageError, match="missing datatype for half"):
         open_database(tmp_path)
     second.write_text("CREATE TABLE whole (x INTEGER) STRICT; ALTER TABLE users ADD colour TEXT;")
     third = folder / "0003_third.sql"
