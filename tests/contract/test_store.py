@@ -145,11 +145,13 @@ async def test_a_device_of_another_user_gets_nothing_of_the_one_before(
     async with opened(tmp_path) as store:
         await device(store, "ada", "t")
         await store.do(accept("n", "ada"))
-        await store.do(accept("later", "ada", send_at=150.0))
+        await store.do(accept("later", "ada", "bob", send_at=150.0))
+        await store.do(accept("all", send_at=150.0))
         await device(store, "bob", "t")
         await store.do(ReleaseDue(160.0))
         assert await claim(store) == []
-        assert [(await row(store, id)).state for id in ("n", "later")] == ["done", "done"]
+        for id in ("n", "later", "all"):
+            assert (await row(store, id)).state == "done"
 
 
 # Acceptance
