@@ -41,7 +41,7 @@ def open_database(directory: Path, patience: float = 1.0) -> sqlite3.Connection:
     try:
         if not path.exists():
             _make(path)
-        _check_head(path)
+        check_head(path)
         return _open(path, patience)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from None
@@ -81,8 +81,11 @@ def _make(path: Path) -> None:
         os.close(folder)
 
 
-def _check_head(path: Path) -> None:
-    """Without SQLite, which writes to what it opens. Source: sqlite.org/fileformat.html 1.3."""
+def check_head(path: Path) -> None:
+    """Without SQLite, which writes to what it opens. Source: sqlite.org/fileformat.html 1.3.
+
+    Raises: UsageError when it is no database of ours; OSError.
+    """
     with path.open("rb") as file:
         head = file.read(100)
     if len(head) < 100 or not head.startswith(_MAGIC):
