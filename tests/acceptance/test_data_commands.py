@@ -139,7 +139,7 @@ def test_what_is_no_such_file_is_one_line(data: Path, tmp_path: Path) -> None:
         (["import", quote, "--data", data], "unexpected end of data"),
         (["import", "-", "--data", data, "--strict"], "standard input can be read once"),
         (["export"], "--data DIR says where the server keeps its data"),
-        (["export", "--data", head], "head.csv/lock: Not a directory"),
+        (["export", "--data", head], "head.csv is no folder"),
     ):
         _, complaint = hocket("devices", *words, status=2)
         assert complaint.startswith("hocket: ")

@@ -26,6 +26,8 @@ class Lock:
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            raise UsageError(f"data: {directory} is no folder") from None
         except OSError as error:
             raise UsageError(f"data: {path}: {error.strerror or error}") from None
         try:
