@@ -186,6 +186,12 @@ class Settings:
         "time in which handlers and requests that run at a reload must have ended",
         "seconds",
     )
+    data: str = setting(
+        "",
+        str,
+        "folder for what is to last: users, devices, notifications; empty: none, and no "
+        "notifications",
+    )
     metrics: str = setting(
         "local",
         _choice("local", "all", "off"),
@@ -235,7 +241,6 @@ def rows() -> list[Row]:
 # means "as if not given".
 PLANNED: dict[str, tuple[Any, ...]] = {
     "recovery": (None,),
-    "data": (None,),
 }
 
 

@@ -432,7 +432,6 @@ async def test_plain_http() -> None:
 
 
 def test_what_is_planned_is_refused_and_never_ignored() -> None:
-    for given in ({"recovery": 60}, {"data": "x"}):
-        with pytest.raises(UsageError, match="is not available in this version"):
-            App(**given)
+    with pytest.raises(UsageError, match="is not available in this version"):
+        App(recovery=60)
     App(workers=1)

@@ -6,10 +6,10 @@ import argparse
 import sys
 
 import hocket
-from hocket.cli import bench, doctor, drain, reload, run, serve, token
+from hocket.cli import backup, bench, devices, doctor, drain, reload, run, serve, token
 from hocket.errors import UsageError
 
-COMMANDS = (serve, run, reload, drain, doctor, bench, token)
+COMMANDS = (serve, run, reload, drain, doctor, bench, token, devices, backup)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -78,10 +78,13 @@ class Store(Protocol):
 
 
 class Seen(msgspec.Struct, frozen=True, array_like=True):
-    """The answer to SeeUsers: `new` of them were unknown; `seq` of the newest release."""
+    """The answer to SeeUsers: `new` of them were unknown; `seq` of the newest release; the number
+    of each of them, in the order in which they were named. See Released.
+    """
 
     new: int
     seq: int
+    numbers: tuple[int, ...] = ()
 
 
 class SeeUsers(Operation[Seen], frozen=True):
@@ -305,6 +308,27 @@ class Recipients(Operation[list[str]], frozen=True):
     after: str = ""
     limit: int = 1000
     Answer: ClassVar[Any] = list[str]
+
+
+class ReportRow(msgspec.Struct, frozen=True, array_like=True):
+    """What became of a notification for one of those it is for: the deliveries to the user's
+    devices, those that are made already.
+    """
+
+    user: str
+    deliveries: list[DeliveryRow]
+
+
+class Report(Operation[list[ReportRow]], frozen=True):
+    """A page of those it is for, sorted by name, each with the deliveries to it.
+
+    Raises: Conflict `not-found`.
+    """
+
+    notification: str
+    after: str = ""
+    limit: int = 1000
+    Answer: ClassVar[Any] = list[ReportRow]
 
 
 # --- The outbox: what the delivery process asks --------------------------------------------------

@@ -1,0 +1,49 @@
+"""Commands about what a server keeps in its data folder."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hocket.errors import UsageError
+from hocket.settings import load
+
+if TYPE_CHECKING:
+    from hocket.store.base import Store
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """The flag that says where."""
+    parser.add_argument("--data", metavar="DIR", help="the server's data folder [HOCKET_DATA]")
+
+
+def data_folder(args: argparse.Namespace) -> Path:
+    """Raises: UsageError when it is not said."""
+    data = load({}, {"data": args.data}).data
+    if not data:
+        raise UsageError("--data DIR says where the server keeps its data")
+    return Path(data)
+
+
+def with_store(data: Path, run: Callable[[Store], Awaitable[None]]) -> None:
+    """Run something with the store: that of the server that runs, else in this process.
+
+    Raises: UsageError, also for what the store cannot do now.
+    """
+    asyncio.run(_with_store(data, run))
+
+
+async def _with_store(data: Path, run: Callable[[Store], Awaitable[None]]) -> None:
+    from hocket import store  # lazy: commands without data do not need it
+    from hocket.store.base import StoreError  # lazy: as above
+
+    opened = await store.open(data)
+    try:
+        await run(opened)
+    except StoreError as error:
+        raise UsageError(f"the store in {data} cannot do it: {error}") from None
+    finally:
+        await opened.close()

@@ -1,0 +1,131 @@
+"""What the delivery process asks: deliveries claimed in batches, and how they went.
+
+Leases are a table in memory (TEMP), inside the same transactions: they cost no disk, and a store
+that starts has none, whatever became of the one before.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from hocket.store.base import Claim, Claimed, Due, GetDue, Settle, Settled
+from hocket.store.sqlite import devices, expanding, settling
+from hocket.store.sqlite.notifications import next_release
+from hocket.store.sqlite.queries import load
+from hocket.store.sqlite.work import Work, carries, page
+
+_ROUNDS: Final = 4  # batches of deliveries that one claim makes at most
+_ERROR: Final = 500  # characters kept of an error
+_ENDS: Final = frozenset({"delivered", "failed", "dead", "expired", "suppressed", "retry"})
+_NO_ATTEMPT: Final = frozenset({"expired", "suppressed"})
+
+_SQL = load("outbox")
+
+
+def make_leases(db: sqlite3.Connection) -> None:
+    db.execute(_SQL.leases)
+    db.execute(_SQL.leases_of_leader)
+
+
+def void_leases(work: Work, owner: int) -> None:
+    """Those of a connection that has gone."""
+    work.run(_SQL.void, owner)
+
+
+@carries(Claim)
+def claim(work: Work, asked: Claim) -> list[Claimed]:
+    limit = page(asked.limit)
+    work.run(_SQL.end_leases, asked.now)
+    claimed = list(_lease(work, asked, limit))
+    for _ in range(_ROUNDS):
+        if len(claimed) == limit or not expanding.expand_some(work):
+            break
+        claimed += _lease(work, asked, limit - len(claimed))
+    return claimed
+
+
+def _lease(work: Work, asked: Claim, limit: int) -> Iterator[Claimed]:
+    """Take up to `limit` due deliveries."""
+    merged: set[int] = set()
+    leases: list[tuple[int, int, int, float]] = []
+    for *row, digest, notification in work.rows(_SQL.due, asked.provider, asked.now, limit):
+        if row[8] is None:  # its device went while somebody had it in hand
+            _fail(work, row[0], notification)
+        elif digest is None:
+            leases.append((row[0], row[0], work.owner, asked.until))
+            yield Claimed(*row)
+        elif row[0] not in merged:
+            found = work.rows(_SQL.same_digest, row[7], digest, asked.now)
+            ids = [id for (id,) in found]
+            merged.update(ids)
+            leases += [(id, ids[0], work.owner, asked.until) for id in ids]
+            yield Claimed(*(*work.one(_SQL.one, ids[0]), tuple(ids[1:])))
+    work.db.executemany(_SQL.lease, leases)
+
+
+def _fail(work: Work, id: int, notification: int) -> None:
+    work.run(_SQL.settle, "failed", None, "the device was removed", 0, id)
+    settling.count(work, {(notification, "failed"): 1})
+
+
+@carries(Settle)
+def settle(work: Work, asked: Settle) -> None:
+    results = {result.id: result for result in asked.results}
+    if wrong := {result.state for result in results.values()} - _ENDS:
+        raise ValueError(f"a delivery cannot be settled as {wrong.pop()!r}")
+    ids = msgspec.json.encode(list(results)).decode()
+    counts: Counter[tuple[int, str]] = Counter()
+    updates: list[tuple[Any, ...]] = []
+    dead: dict[str, float] = {}
+    for leader, id, notification, device, cancelled, there in work.rows(
+        _SQL.in_hand, ids, work.owner
+    ):
+        result = results[leader]
+        state, due = _end(result, cancelled, there)
+        updates.append((state, due, result.error[:_ERROR], _attempt(result), id))
+        if due is None:
+            counts[notification, state] += 1
+        if state == "dead":
+            dead[device] = result.dead_since
+    work.db.executemany(_SQL.settle, updates)
+    work.db.executemany(_SQL.give_back, [(update[-1],) for update in updates])
+    settling.count(work, counts)
+    for device, since in dead.items():
+        devices.prune(work, device, since)
+
+
+def _end(result: Settled, cancelled: bool, there: bool) -> tuple[str, float | None]:
+    """The state, and when it is due again."""
+    if result.state != "retry":
+        return result.state, None
+    if cancelled:
+        return "cancelled", None
+    return ("retry", result.at) if there else ("failed", None)
+
+
+def _attempt(result: Settled) -> int:
+    """Whether it was tried: a retry without an error waited for a better time (quiet hours)."""
+    waited = result.state == "retry" and not result.error
+    return int(result.state not in _NO_ATTEMPT and not waited)
+
+
+@carries(GetDue, reads=True)
+def get_due(work: Work, asked: GetDue) -> Due:
+    due = dict(_due(work))
+    if expanding.is_unfinished(work):
+        due |= dict.fromkeys(devices.providers(work), asked.now)
+    return Due(due, next_release(work))
+
+
+def _due(work: Work) -> Iterator[tuple[str, float]]:
+    name = work.value(_SQL.next_provider, "")
+    while name is not None:
+        at = work.value(_SQL.next_due, name)
+        if at is not None:
+            yield name, at
+        name = work.value(_SQL.next_provider, name)

@@ -1,0 +1,66 @@
+"""Users, topics, preferences."""
+
+from __future__ import annotations
+
+from hocket.store.base import (
+    GetPreferences,
+    JoinTopic,
+    LeaveTopic,
+    Seen,
+    SeeUsers,
+    SetPreferences,
+    TopicsOf,
+)
+from hocket.store.sqlite.queries import load
+from hocket.store.sqlite.work import Work, carries
+
+_SQL = load("users")
+
+
+@carries(SeeUsers)
+def see_users(work: Work, asked: SeeUsers) -> Seen:
+    new = see(work, *asked.users)
+    numbers = [work.value(_SQL.number, user) for user in asked.users]
+    return Seen(new, work.last_seq(), tuple(numbers))
+
+
+def see(work: Work, *users: str) -> int:
+    """These users exist; how many were unknown."""
+    unknown = {user for user in users if work.value(_SQL.number, user) is None}
+    if unknown:
+        number, seq = work.next_number(), work.last_seq()
+        work.db.executemany(_SQL.see, [(user, number, seq) for user in unknown])
+        work.run(_SQL.count, len(unknown))
+    return len(unknown)
+
+
+@carries(JoinTopic)
+def join_topic(work: Work, asked: JoinTopic) -> bool:
+    see(work, asked.user)
+    if work.value(_SQL.is_in, asked.topic, asked.user):
+        return False
+    number, seq = work.next_number(), work.last_seq()
+    work.run(_SQL.join, asked.topic, asked.user, number, seq)
+    return True
+
+
+@carries(LeaveTopic)
+def leave_topic(work: Work, asked: LeaveTopic) -> bool:
+    return work.run(_SQL.leave, work.last_number(), asked.topic, asked.user) > 0
+
+
+@carries(TopicsOf, reads=True)
+def topics_of(work: Work, asked: TopicsOf) -> list[str]:
+    return [topic for (topic,) in work.rows(_SQL.topics, asked.user)]
+
+
+@carries(SetPreferences)
+def set_preferences(work: Work, asked: SetPreferences) -> None:
+    see(work, asked.user)
+    work.run(_SQL.set_preferences, asked.preferences, asked.user)
+
+
+@carries(GetPreferences, reads=True)
+def get_preferences(work: Work, asked: GetPreferences) -> bytes:
+    preferences: bytes | None = work.value(_SQL.preferences, asked.user)
+    return b"{}" if preferences is None else preferences

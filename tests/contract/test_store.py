@@ -1,0 +1,556 @@
+"""What every store promises, in this process and over its socket."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hocket.store.base import (
+    AddKey,
+    CancelNotification,
+    Claim,
+    Conflict,
+    CountUnread,
+    Deliveries,
+    DeliveryRow,
+    Devices,
+    GetDue,
+    GetKey,
+    GetNotification,
+    GetPreferences,
+    Inbox,
+    JoinTopic,
+    KeyRow,
+    Keys,
+    LeaveTopic,
+    MarkInbox,
+    NotificationRow,
+    Operation,
+    Recipients,
+    RegisterDevice,
+    Registered,
+    ReleaseDue,
+    RemoveDevice,
+    Report,
+    RevokeKey,
+    Seen,
+    SeeUsers,
+    SetPreferences,
+    Store,
+    TopicsOf,
+)
+from tests.contract.stores import LATER, Opened, accept, claim, local, served, settle
+from tests.support import asynchronous
+
+stores = pytest.mark.parametrize("opened", [local, served])
+
+
+async def device(store: Store, user: str, token: str = "", provider: str = "fcm") -> str:
+    registered = await store.do(RegisterDevice(user, provider, token or f"of {user}", 50.0))
+    return registered.id
+
+
+async def row(store: Store, id: str) -> NotificationRow:
+    return await store.do(GetNotification(id))
+
+
+async def inbox(store: Store, user: str) -> list[str]:
+    return [item.id for item in await store.do(Inbox(user, after=0))]
+
+
+# Users, topics, preferences
+
+
+@stores
+@asynchronous
+async def test_users_are_seen_once(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        assert await store.do(SeeUsers(("ada", "bob", "ada"))) == Seen(2, 0, (1, 1, 1))
+        assert await store.do(SeeUsers(("eve", "bob"))) == Seen(1, 0, (2, 1))
+        assert await store.do(SeeUsers(())) == Seen(0, 0, ())
+
+
+@stores
+@asynchronous
+async def test_topics(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        assert await store.do(JoinTopic("news", "ada"))
+        assert not await store.do(JoinTopic("news", "ada"))
+        assert await store.do(JoinTopic("art", "ada"))
+        assert await store.do(TopicsOf("ada")) == ["art", "news"]
+        assert await store.do(LeaveTopic("news", "ada"))
+        assert not await store.do(LeaveTopic("news", "ada"))
+        assert await store.do(TopicsOf("ada")) == ["art"]
+
+
+@stores
+@asynchronous
+async def test_preferences(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        assert await store.do(GetPreferences("ada")) == b"{}"
+        await store.do(SetPreferences("ada", b'{"locale":"de"}'))
+        assert await store.do(GetPreferences("ada")) == b'{"locale":"de"}'
+
+
+# Devices
+
+
+@stores
+@asynchronous
+async def test_a_token_is_one_device(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        first = await store.do(RegisterDevice("ada", "fcm", "t", 1.0))
+        assert not first.replaced
+        again = await store.do(RegisterDevice("bob", "fcm", "t", 2.0))
+        assert again == Registered(first.id, replaced=True)
+        other = await store.do(RegisterDevice("ada", "apns", "t", 3.0))
+        assert not other.replaced
+        found = await store.do(Devices("bob"))
+        assert [(each.id, each.token, each.registered) for each in found] == [(first.id, "t", 2.0)]
+        assert [each.id for each in await store.do(Devices(limit=1))] == [first.id]
+        assert [each.id for each in await store.do(Devices(after=first.id))] == [other.id]
+
+
+@stores
+@asynchronous
+async def test_only_its_user_removes_a_device(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        id = await device(store, "ada")
+        assert not await store.do(RemoveDevice(id, "bob"))
+        assert await store.do(RemoveDevice(id, "ada"))
+        assert not await store.do(RemoveDevice(id))
+
+
+@stores
+@asynchronous
+async def test_what_a_removed_device_was_to_get_fails(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        id = await device(store, "ada")
+        await store.do(accept("n"))
+        assert (await row(store, "n")).pending == 1
+        await store.do(RemoveDevice(id))
+        found = await row(store, "n")
+        assert (found.failed, found.pending, found.state) == (1, 0, "done")
+        assert await claim(store) == []
+
+
+@stores
+@asynchronous
+async def test_a_device_of_another_user_gets_nothing_of_the_one_before(
+    opened: Opened, tmp_path: Path
+) -> None:
+    async with opened(tmp_path) as store:
+        await device(store, "ada", "t")
+        await store.do(accept("n", "ada"))
+        await store.do(accept("later", "ada", "bob", send_at=150.0))
+        await store.do(accept("all", send_at=150.0))
+        await device(store, "bob", "t")
+        await store.do(ReleaseDue(160.0))
+        assert await claim(store) == []
+        for id in ("n", "later", "all"):
+            assert (await row(store, id)).state == "done"
+
+
+# Acceptance
+
+
+@stores
+@asynchronous
+async def test_each_recipient_counts_once(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await store.do(SeeUsers(("ada", "bob", "eve")))
+        await store.do(JoinTopic("news", "ada"))
+        await store.do(JoinTopic("art", "ada"))
+        both = accept("n", "ada", "new", "new", topics=("news", "art", "art"))
+        assert (await store.do(both)).recipients == 2
+        assert await store.do(Recipients("n")) == ["ada", "new"]
+        everybody = accept("all", "ada", "unseen", topics=("news",), everybody=True)
+        assert (await store.do(everybody)).recipients == 4
+        assert await store.do(Recipients("all")) == ["ada", "bob", "eve", "unseen"]
+        assert await store.do(Recipients("all", after="ada", limit=2)) == ["bob", "eve"]
+        assert (await inbox(store, "ada")) == ["n", "all"]
+        assert (await inbox(store, "unseen")) == ["all"]
+        assert (await inbox(store, "new")) == ["n"]
+
+
+@stores
+@asynchronous
+async def test_an_audience_is_decided_at_acceptance(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await store.do(JoinTopic("news", "ada"))
+        await store.do(accept("topic", topics=("news",), send_at=150.0))
+        await store.do(accept("all", send_at=150.0))
+        await store.do(LeaveTopic("news", "ada"))
+        await store.do(JoinTopic("news", "bob"))
+        await device(store, "bob")
+        await store.do(accept("after", topics=("news",)))
+        assert await store.do(ReleaseDue(160.0)) == 2
+        assert await inbox(store, "ada") == ["topic", "all"]
+        assert await inbox(store, "bob") == ["after"]
+        assert [each.notification for each in await claim(store)] == ["after"]
+
+
+@stores
+@asynchronous
+async def test_leaving_and_joining_again_misses_what_was_between(
+    opened: Opened, tmp_path: Path
+) -> None:
+    async with opened(tmp_path) as store:
+        await store.do(JoinTopic("news", "ada"))
+        await store.do(accept("one", topics=("news",)))
+        await store.do(LeaveTopic("news", "ada"))
+        await store.do(accept("two", topics=("news",)))
+        await store.do(JoinTopic("news", "ada"))
+        await store.do(accept("three", topics=("news",)))
+        assert await inbox(store, "ada") == ["one", "three"]
+        assert await store.do(Recipients("two")) == []
+
+
+@stores
+@asynchronous
+async def test_an_idempotency_key(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        first = await store.do(accept("one", key="k", digest=b"body"))
+        again = await store.do(accept("two", key="k", digest=b"body"))
+        assert (again.id, again.replayed, first.replayed) == ("one", True, False)
+        with pytest.raises(Conflict) as refused:
+            await store.do(accept("three", key="k", digest=b"other"))
+        assert refused.value.code == "key-reused"
+        other = await store.do(accept("four", key="k", digest=b"other", caller="somebody else"))
+        assert not other.replayed
+        next_day = await store.do(accept("five", key="k", digest=b"other", at=100.0 + 86_400))
+        assert (next_day.id, next_day.replayed) == ("five", False)
+        with pytest.raises(Conflict, match="there is no notification 'three'"):
+            await row(store, "three")
+
+
+@stores
+@asynchronous
+async def test_a_repeated_id_is_answered_as_a_repeated_key(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await store.do(accept("one", digest=b"body"))
+        assert (await store.do(accept("one", digest=b"body"))).replayed
+        for other in (accept("one", digest=b"x"), accept("one", digest=b"body", caller="x")):
+            with pytest.raises(Conflict) as refused:
+                await store.do(other)
+            assert refused.value.code == "key-reused"
+        assert [item.id for item in await store.do(Inbox("new", after=0))] == []
+
+
+# Schedule, expiry, cancelling
+
+
+@stores
+@asynchronous
+async def test_a_scheduled_one_becomes_visible_when_it_is_due(
+    opened: Opened, tmp_path: Path
+) -> None:
+    async with opened(tmp_path) as store:
+        await device(store, "ada")
+        assert (await store.do(accept("late", send_at=150.0))).state == "scheduled"
+        await store.do(accept("soon"))
+        due = await store.do(GetDue(100.0))
+        assert (due.release, list(due.providers)) == (150.0, ["fcm"])
+        assert await store.do(ReleaseDue(149.0)) == 0
+        assert await inbox(store, "ada") == ["soon"]
+        assert await store.do(ReleaseDue(150.0)) == 1
+        assert await inbox(store, "ada") == ["soon", "late"]
+        assert (await row(store, "late")).seq == 2
+
+
+@stores
+@asynchronous
+async def test_what_is_over_expires(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        for number in range(3):
+            await device(store, "ada", f"t{number}")
+        await store.do(accept("n", expires_at=500.0))
+        held = await claim(store, limit=1)
+        await store.do(ReleaseDue(500.0))
+        found = await row(store, "n")
+        assert (found.expired, found.pending, found.state) == (2, 1, "running")
+        await settle(store, held, "delivered")
+        found = await row(store, "n")
+        assert (found.delivered, found.expired, found.state) == (1, 2, "done")
+        assert (await store.do(GetDue(500.0))).release == 0.0
+
+
+@stores
+@asynchronous
+async def test_cancelling_leaves_what_is_in_hand(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        for number in range(3):
+            await device(store, "ada", f"t{number}")
+        await store.do(accept("n"))
+        held = await claim(store, limit=2)
+        found = await store.do(CancelNotification("n", 210.0))
+        assert (found.state, found.cancelled, found.pending) == ("cancelled", 1, 2)
+        await settle(store, held[:1], "delivered")
+        await settle(store, held[1:], "retry", error="busy")
+        found = await row(store, "n")
+        assert (found.state, found.delivered, found.cancelled) == ("cancelled", 1, 2)
+        assert found.pending == 0
+        assert await claim(store, now=LATER) == []
+        states = [each.state for each in await store.do(Deliveries("n"))]
+        assert states == ["delivered", "cancelled", "cancelled"]
+
+
+@stores
+@asynchronous
+async def test_a_cancelled_schedule_is_never_released(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await store.do(SeeUsers(("ada",)))
+        await store.do(accept("n", send_at=150.0))
+        assert (await store.do(CancelNotification("n", 110.0))).state == "cancelled"
+        assert await store.do(ReleaseDue(LATER)) == 0
+        assert await inbox(store, "ada") == []
+        await store.do(accept("done"))
+        assert (await store.do(CancelNotification("done", 110.0))).state == "done"
+
+
+# The outbox
+
+
+@stores
+@asynchronous
+async def test_a_delivery_from_claim_to_report(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        id = await device(store, "ada")
+        await store.do(SetPreferences("ada", b'{"locale":"de"}'))
+        await store.do(accept("n", collapse_key="c"))
+        [claimed] = await claim(store)
+        assert (claimed.notification, claimed.user, claimed.device) == ("n", "ada", id)
+        assert (claimed.token, claimed.preferences) == ("of ada", b'{"locale":"de"}')
+        assert (claimed.collapse_key, claimed.expires_at) == ("c", LATER)
+        assert await claim(store) == []
+        [in_hand] = await store.do(Deliveries("n"))
+        assert in_hand.state == "leased"
+        assert (await store.do(GetDue(200.0))).providers == {}
+        await settle(store, [claimed], "retry", at=300.0, error="busy")
+        assert (await store.do(GetDue(200.0))).providers == {"fcm": 300.0}
+        assert await claim(store, now=299.0) == []
+        [claimed] = await claim(store, now=300.0)
+        assert claimed.attempts == 1
+        await settle(store, [claimed], "delivered")
+        delivery = DeliveryRow(claimed.id, "ada", id, "fcm", "delivered", 2, "")
+        assert await store.do(Deliveries("n")) == [delivery]
+        assert await store.do(Deliveries("n", after=claimed.id)) == []
+        [reported] = await store.do(Report("n"))
+        assert (reported.user, reported.deliveries) == ("ada", [delivery])
+        assert (await row(store, "n")).state == "done"
+
+
+@stores
+@asynchronous
+async def test_a_lease_ends_at_its_time(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await device(store, "ada")
+        await store.do(accept("n"))
+        first = await claim(store, now=200.0)
+        assert await claim(store, now=259.0) == []
+        assert [each.id for each in await claim(store, now=260.0)] == [each.id for each in first]
+
+
+@stores
+@asynchronous
+async def test_waiting_for_a_better_time_is_no_attempt(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await device(store, "ada")
+        await store.do(accept("n"))
+        await settle(store, await claim(store), "retry", at=300.0)
+        [claimed] = await claim(store, now=300.0)
+        assert claimed.attempts == 0
+
+
+@stores
+@asynchronous
+async def test_a_dead_token_is_pruned_unless_it_was_registered_again(
+    opened: Opened, tmp_path: Path
+) -> None:
+    async with opened(tmp_path) as store:
+        for user in ("ada", "bob", "eve"):
+            await device(store, user)  # at 50
+        await store.do(accept("n"))
+        ada, bob, eve = await claim(store)
+        await settle(store, [ada], "dead", error="gone")
+        await settle(store, [bob], "dead", dead_since=49.0)
+        await settle(store, [eve], "dead", dead_since=50.0)
+        assert [each.user for each in await store.do(Devices())] == ["bob"]
+        found = await row(store, "n")
+        assert (found.failed, found.state) == (3, "done")
+        assert [each.error for each in await store.do(Deliveries("n"))] == ["gone", "", ""]
+
+
+@stores
+@asynchronous
+async def test_a_broadcast_is_made_into_deliveries_in_batches(
+    opened: Opened, tmp_path: Path
+) -> None:
+    async with opened(tmp_path) as store:
+        await asyncio.gather(
+            *[device(store, f"u{number % 1_500}", f"t{number}") for number in range(2_500)]
+        )
+        await store.do(accept("n"))
+        await store.do(accept("some", *[f"u{number}" for number in range(1_400)]))
+        assert (await row(store, "n")).pending == 1_000
+        await device(store, "u1", "later")
+        seen: dict[str, list[str]] = {"n": [], "some": []}
+        while claimed := await claim(store, limit=300):
+            for each in claimed:
+                seen[each.notification].append(each.device)
+            await settle(store, claimed, "delivered")
+        assert len(seen["n"]) == len(set(seen["n"])) == 2_500
+        assert len(seen["some"]) == len(set(seen["some"])) == 2_400
+        for id, count in (("n", 2_500), ("some", 2_400)):
+            found = await row(store, id)
+            assert (found.delivered, found.pending, found.state) == (count, 0, "done")
+
+
+@stores
+@asynchronous
+async def test_a_small_one_does_not_wait_for_a_broadcast(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await asyncio.gather(*[device(store, f"u{number}") for number in range(6_000)])
+        await store.do(accept("large"))
+        await store.do(accept("small", "u5"))
+        first = [each.notification for each in await claim(store, limit=1_100)]
+        assert "small" in first
+
+
+@stores
+@asynchronous
+async def test_a_digest_is_claimed_as_one(opened: Opened, tmp_path: Path) -> None:
+    content = b'{"title":"%d","digest":{"key":"k","window":60}}'
+    async with opened(tmp_path) as store:
+        await device(store, "ada")
+        await device(store, "bob")
+        for number in range(3):
+            at = 100.0 + number
+            await store.do(accept(f"n{number}", "ada", content=content % number, at=at))
+        await store.do(accept("plain", "ada"))
+        await store.do(accept("bobs", "bob", content=content % 9, at=110.0))
+        plain = await claim(store, now=159.0)
+        assert [each.notification for each in plain] == ["plain"]
+        await settle(store, plain, "delivered")
+        [one] = await claim(store, now=160.0)
+        assert (one.notification, one.content, len(one.merged)) == ("n2", content % 2, 2)
+        assert (await store.do(GetDue(160.0))).providers == {"fcm": 170.0}
+        await settle(store, [one], "retry", at=165.0, error="busy")
+        [one] = await claim(store, now=165.0)
+        assert len(one.merged) == 2
+        await settle(store, [one], "delivered")
+        for number in range(3):
+            found = await row(store, f"n{number}")
+            assert (found.delivered, found.state) == (1, "done")
+        await store.do(accept("next", "ada", content=content % 5, at=170.0))
+        bobs = await claim(store, now=180.0)
+        assert [each.notification for each in bobs] == ["bobs"]
+        await settle(store, bobs, "delivered")
+        assert [each.notification for each in await claim(store, now=230.0)] == ["next"]
+
+
+# The inbox
+
+
+@stores
+@asynchronous
+async def test_pages_of_an_inbox(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await store.do(JoinTopic("news", "ada"))
+        for number in range(0, 9, 3):
+            await store.do(accept(f"n{number}"))
+            await store.do(accept(f"n{number + 1}", topics=("news",)))
+            await store.do(accept(f"n{number + 2}", "ada", topics=("else",)))
+        newest = [item.id for item in await store.do(Inbox("ada", limit=3))]
+        assert newest == ["n8", "n7", "n6"]
+        older = await store.do(Inbox("ada", before=7, limit=2))
+        assert [item.id for item in older] == ["n5", "n4"]
+        newer = await store.do(Inbox("ada", after=4, limit=2))
+        assert [(item.seq, item.id) for item in newer] == [(5, "n4"), (6, "n5")]
+
+
+@stores
+@asynchronous
+async def test_marks(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await store.do(SeeUsers(("ada", "bob")))
+        for number in range(4):
+            await store.do(accept(f"n{number}"))
+        await store.do(accept("not ada's", "bob"))
+        assert await store.do(CountUnread("ada")) == 4
+        await store.do(MarkInbox("ada", "read", ("n0", "n1"), 110.0))
+        await store.do(MarkInbox("ada", "archived", ("n3",), 111.0))
+        assert await store.do(CountUnread("ada")) == 1
+        assert [item.read for item in await store.do(Inbox("ada", after=0))] == [110.0, 110.0, 0.0]
+        [archived] = await store.do(Inbox("ada", archived=True))
+        assert (archived.id, archived.archived) == ("n3", 111.0)
+        await store.do(MarkInbox("ada", "read", (), 120.0))
+        await store.do(accept("n4"))
+        assert await store.do(CountUnread("ada")) == 1
+        await store.do(MarkInbox("ada", "unread", ("n1",), 121.0))
+        await store.do(MarkInbox("ada", "unarchived", (), 121.0))
+        assert await store.do(CountUnread("ada")) == 2
+        assert await store.do(CountUnread("bob")) == 6
+        await store.do(MarkInbox("ada", "unread", (), 122.0))
+        assert await store.do(CountUnread("ada")) == 5
+
+
+@stores
+@asynchronous
+async def test_one_wrong_id_marks_nothing(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await store.do(SeeUsers(("ada",)))
+        await store.do(accept("n"))
+        await store.do(accept("bob's", "bob"))
+        await store.do(accept("later", send_at=150.0))
+        for wrong in ("bob's", "later", "none"):
+            with pytest.raises(Conflict) as refused:
+                await store.do(MarkInbox("ada", "read", ("n", wrong), 1.0))
+            assert refused.value.code == "not-found"
+        assert await store.do(CountUnread("ada")) == 1
+
+
+# Keys
+
+
+@stores
+@asynchronous
+async def test_keys(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        key = KeyRow("id", b"\0hash", "ci", ("notify", "devices"), 1.0)
+        await store.do(AddKey(key))
+        await store.do(AddKey(KeyRow("older", b"", "", (), 0.5)))
+        assert await store.do(GetKey("id")) == key
+        assert [each.id for each in await store.do(Keys())] == ["older", "id"]
+        assert await store.do(RevokeKey("id"))
+        assert not await store.do(RevokeKey("id"))
+        assert await store.do(GetKey("id")) is None
+
+
+# Limits
+
+
+@stores
+@asynchronous
+async def test_what_is_too_much_is_refused(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await store.do(SeeUsers(("ada",)))
+        await store.do(accept("n"))
+        for limit in (0, 10_001):
+            operations: list[Operation[Any]] = [
+                Devices(limit=limit),
+                Deliveries("n", limit=limit),
+                Recipients("n", limit=limit),
+                Report("n", limit=limit),
+                Inbox("ada", limit=limit),
+                Claim("fcm", limit, 1.0, 1.0),
+            ]
+            for operation in operations:
+                with pytest.raises(ValueError, match="limit is from 1 to 10000"):
+                    await store.do(operation)
+        with pytest.raises(ValueError, match="too large"):
+            await store.do(Deliveries("n", after=2**63))
+        assert (await row(store, "n")).state == "done"
