@@ -6,10 +6,10 @@ import argparse
 import sys
 
 import hocket
-from hocket.cli import doctor, drain, reload, run, serve, token
+from hocket.cli import doctor, drain, reload, run, serve, token, vapid
 from hocket.errors import UsageError
 
-COMMANDS = (serve, run, reload, drain, doctor, token)
+COMMANDS = (serve, run, reload, drain, doctor, token, vapid)
 
 
 def main(argv: list[str] | None = None) -> None:
