@@ -1,4 +1,4 @@
-// An HTTP/2 server that behaves as Apple's does, or does not: `node apple.mjs CERT KEY [STREAMS]`. It checks each request as
+// An HTTP/2 server that behaves as Apple's does, or does not: `node apple.mjs CERT KEY P8 [STREAMS]`. It checks each request as
 // Apple's documentation has it. What it does is in the device token's first two digits; says "https://..." when it is there,
 // and after that a line of JSON for each request.
 import { createSecureServer, constants } from "node:http2";
@@ -51,7 +51,7 @@ const BEHAVIOUR = {
   "0b": error(413, "PayloadTooLarge"),
   "0c": (stream) => stream.close(constants.NGHTTP2_INTERNAL_ERROR),
   "0d": () => {}, // never answers
-  "0e": (stream) => stream.session.socket.destroy(),
+  "0e": (stream) => stream.session.destroy(),
   "0f": (stream) => stream.end2({ ":status": 410 }, "no JSON \xff"),
   "10": error(410, "SomethingNew"),
   "11": error(404, "BadPath"),
@@ -59,8 +59,9 @@ const BEHAVIOUR = {
   // The first time: goes away without having looked at this one. Then it is fine.
   "20": (stream, again) => {
     if (again) return fine(stream);
-    stream.session.goaway(0, stream.id - 2);
-    setTimeout(() => stream.session.close(), 50);
+    const { session } = stream;
+    session.goaway(0, stream.id - 2);
+    setTimeout(() => session.close(), 100);
   },
   // Goes away, but answers this one after that.
   "21": (stream) => {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import h2.config
 import h2.connection
@@ -80,8 +80,8 @@ class Owner(Protocol):
     def wake(self) -> None:
         """There may be room for more requests."""
 
-    def drop(self, connection: Connection) -> None:
-        """It has ended."""
+    def drop(self, connection: Connection, error: Exception) -> None:
+        """It has ended, and why."""
 
 
 class Connection(asyncio.Protocol):
@@ -96,11 +96,13 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._streams: dict[int, _Stream] = {}
         self._held: set[int] = set()  # streams with a body that has not gone out
-        self._proven = False
+        self.proven = False
+        self.ready: asyncio.Future[None] = owner.loop.create_future()  # the server's settings came
         self._limit = 1
         self._heard = True
         self._ping: asyncio.TimerHandle | None = None
         self._flush_planned = False
+        self._ended = False
         self.closing = False  # takes no further requests
 
     @property
@@ -108,17 +110,17 @@ class Connection(asyncio.Protocol):
         """How many more requests it takes now."""
         if self.closing or self._transport is None:
             return 0
-        return (self._limit if self._proven else 1) - len(self._streams)
+        return (self._limit if self.proven else 1) - len(self._streams)
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
         secure = transport.get_extra_info("ssl_object")
         if secure is not None and secure.selected_alpn_protocol() != "h2":
-            transport.abort()
+            self._transport = cast(asyncio.Transport, transport)
+            self._end(LostError("the server speaks no HTTP/2"))
             return
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(2**24)
         self._flush()
@@ -192,7 +194,7 @@ class Connection(asyncio.Protocol):
             stream.fail(error)
         elif not stream.answer.done():
             if stream.status not in UNPROVEN and stream.status < 500:
-                self._proven = True
+                self.proven = True
             stream.answer.set_result(Response(stream.status, stream.headers, bytes(stream.body)))
 
     # What the server says
@@ -220,6 +222,8 @@ class Connection(asyncio.Protocol):
 
     def _on_settings(self, event: h2.events.RemoteSettingsChanged) -> None:
         self._limit = min(self._h2.remote_settings.max_concurrent_streams, MAX_STREAMS)
+        if not self.ready.done():
+            self.ready.set_result(None)
         self._send_held()
 
     def _on_window(self, event: h2.events.WindowUpdated) -> None:
@@ -272,14 +276,18 @@ class Connection(asyncio.Protocol):
         self._end(LostError("the connection was closed"))
 
     def _end(self, error: Exception) -> None:
-        self.closing = True
+        if self._ended:
+            return
+        self._ended = self.closing = True
+        if not self.ready.done():
+            self.ready.set_exception(error)
         for id in list(self._streams):
             self._finish(id, error)
         if self._ping is not None:
             self._ping.cancel()
         if self._transport is not None:
             self._transport.close()
-        self._owner.drop(self)
+        self._owner.drop(self, error)
 
 
 _HANDLERS: Final[dict[type, Any]] = {

@@ -7,7 +7,7 @@ import ssl
 from collections import deque
 from typing import Final
 
-from hocket.providers.http2 import Connection, Headers, Response, UnsentError
+from hocket.providers.http2 import Connection, Headers, LostError, Response, UnsentError
 
 CONNECT_TIMEOUT: Final = 10.0  # seconds
 
@@ -70,40 +70,52 @@ class Pool:
                 waiter.set_result(None)
                 room -= 1
 
-    def drop(self, connection: Connection) -> None:
-        """It has ended."""
+    def drop(self, connection: Connection, error: Exception) -> None:
+        """It has ended. One that was of no use is not followed by another at once."""
         if connection in self._connections:
             self._connections.remove(connection)
+            if not connection.proven:
+                self._give_up(error)
         if self._waiting:
             self._open_another()
 
     def _open_another(self) -> None:
-        if self._opening is None and len(self._connections) < self._size and not self._closed:
+        usable = sum(not each.closing for each in self._connections)
+        if self._opening is None and usable < self._size and not self._closed:
             self._opening = self.loop.create_task(self._open())
 
     async def _open(self) -> None:
-        name = self._host if self._context is not None else None
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                _, connection = await self.loop.create_connection(
-                    lambda: Connection(self),
-                    self._host,
-                    self._port,
-                    ssl=self._context,
-                    server_hostname=name,
-                )
-        except OSError as error:  # TimeoutError and ssl's errors are some, too
+                connection = await self._connected()
+        except (OSError, LostError) as error:  # TimeoutError and ssl's errors are OSErrors, too
             self._opening = None
-            self._give_up(error)
+            late = isinstance(error, TimeoutError)
+            self._give_up(OSError(f"none within {CONNECT_TIMEOUT:g} s") if late else error)
             return
         self._opening = None
-        if self._closed:
-            connection.close()
-        elif not connection.closing:
-            self._connections.append(connection)
-            self.wake()
+        self._connections.append(connection)
+        self.wake()
+        if self._waiting:
+            self._open_another()
 
-    def _give_up(self, error: OSError) -> None:
+    async def _connected(self) -> Connection:
+        name = self._host if self._context is not None else None
+        transport, connection = await self.loop.create_connection(
+            lambda: Connection(self),
+            self._host,
+            self._port,
+            ssl=self._context,
+            server_hostname=name,
+        )
+        try:
+            await connection.ready
+        except BaseException:
+            transport.abort()
+            raise
+        return connection
+
+    def _give_up(self, error: Exception) -> None:
         """Nobody waits for a server that is not there."""
         while self._waiting and not self._connections:
             waiter = self._waiting.popleft()
