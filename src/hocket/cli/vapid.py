@@ -45,7 +45,7 @@ def vapid(args: argparse.Namespace) -> None:
             raise UsageError("set HOCKET_VAPID_PRIVATE_KEY first")
         print(public_key(key))
         return
-    key = make_private_key()
+    subject, key = check_subject(args.subject), make_private_key()
     print(f"HOCKET_VAPID_PRIVATE_KEY={key}")
-    print(f"HOCKET_VAPID_SUBJECT={check_subject(args.subject)}")
+    print(f"HOCKET_VAPID_SUBJECT={subject}")
     print(f"# what browsers subscribe with (applicationServerKey): {public_key(key)}")
