@@ -94,6 +94,13 @@ def setting(
     )
 
 
+def _url(value: Any) -> str:
+    text = str(value).rstrip("/")
+    if not text.startswith(("https://", "http://")):
+        raise ValueError("a URL such as https://example.com")
+    return text
+
+
 _seconds = _number(float, 0.01, 86_400)
 _bytes = _number(int, 1_000, 1 << 30)
 
@@ -205,6 +212,44 @@ class Settings:
         str,
         "key that signs tokens; needed to listen on more than this machine with `hocket serve`",
         secret=True,
+    )
+    vapid_private_key: str = setting(
+        "", str, "key of Web Push, made by `hocket vapid`; turns it on", secret=True
+    )
+    vapid_subject: str = setting(
+        "", str, "where push services reach you: mailto:you@example.com or https://..."
+    )
+    fcm_credentials: str = setting(
+        "", str, "file with the JSON key of a Firebase service account; turns FCM on"
+    )
+    fcm_url: str = setting("https://fcm.googleapis.com", _url, "where FCM is")
+    apns_key: str = setting("", str, "file with the .p8 key of Apple's push service; turns it on")
+    apns_key_id: str = setting("", str, "id of that key, 10 characters")
+    apns_team: str = setting("", str, "id of its team, 10 characters")
+    apns_topic: str = setting("", str, "the app's bundle id")
+    apns_url: str = setting(
+        "https://api.push.apple.com",
+        _url,
+        "where Apple's push service is; https://api.development.push.apple.com is for development",
+    )
+    apns_connections: int = setting(2, _number(int, 1, 100), "connections to Apple's push service")
+    webhook_secret: str = setting(
+        "",
+        str,
+        "key that signs webhooks, `whsec_` and base64; turns them on; several, separated by "
+        "spaces, while one replaces another",
+        secret=True,
+    )
+    email_server: str = setting(
+        "", str, "smtp://user:password@host:587 or smtps://...; turns email on", secret=True
+    )
+    email_from: str = setting("", str, 'sender of emails, such as "Shop <news@example.com>"')
+    templates: str = setting("", str, "folder with the templates of notifications; empty: none")
+    allow_private_endpoints: bool = setting(
+        False,
+        _flag,
+        "let webhooks and push subscriptions lead into private networks and over plain http: for "
+        "tests only, it lets users reach whatever this machine can",
     )
     log_format: str = setting("text", str, "log lines for people (text) or for machines (json)")
     log_level: str = setting(

@@ -6,10 +6,21 @@ import argparse
 import sys
 
 import hocket
-from hocket.cli import backup, bench, devices, doctor, drain, reload, run, serve, token
+from hocket.cli import (
+    backup,
+    bench,
+    devices,
+    doctor,
+    drain,
+    reload,
+    run,
+    serve,
+    token,
+    vapid,
+)
 from hocket.errors import UsageError
 
-COMMANDS = (serve, run, reload, drain, doctor, bench, token, devices, backup)
+COMMANDS = (serve, run, reload, drain, doctor, bench, token, vapid, devices, backup)
 
 
 def main(argv: list[str] | None = None) -> None:

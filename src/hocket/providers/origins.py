@@ -1,0 +1,61 @@
+"""Servers that users bring along, and that may be broken: one of them is never to slow the others.
+
+A server that asked for a pause (429), or did not answer several times in a row, is left alone for a
+while: what is for it comes back at once as Retry, and takes nobody's place.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from hocket.providers.base import Retry
+
+PATIENCE: Final = 3  # requests without an answer, one after the other, that a server may have
+FIRST: Final = 2.0  # seconds of the first pause; each further one is twice as long
+LONGEST: Final = 300.0
+MAX_ORIGINS: Final = 10_000  # that something is remembered of
+
+
+@dataclass(slots=True)
+class _Origin:
+    silent: int = 0
+    until: float = 0.0
+
+
+class Origins:
+    """What is known of servers, by their origin. `clock`: monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._known: dict[str, _Origin] = {}  # those with something against them
+
+    def pause_of(self, origin: str) -> Retry | None:
+        """What to say instead of asking it; None: ask."""
+        known = self._known.get(origin)
+        if known is None or (left := known.until - self._clock()) <= 0:
+            return None
+        return Retry(f"{origin} is left alone for now", left)
+
+    def answered(self, origin: str) -> None:
+        self._known.pop(origin, None)
+
+    def silent(self, origin: str) -> None:
+        """It did not answer."""
+        known = self._of(origin)
+        known.silent += 1
+        if known.silent >= PATIENCE:
+            seconds = min(FIRST * 2 ** min(known.silent - PATIENCE, 20), LONGEST)
+            known.until = max(known.until, self._clock() + seconds)
+
+    def busy(self, origin: str, seconds: float) -> None:
+        """It asked for a pause."""
+        known = self._of(origin)
+        known.until = max(known.until, self._clock() + seconds)
+
+    def _of(self, origin: str) -> _Origin:
+        if origin not in self._known and len(self._known) >= MAX_ORIGINS:
+            self._known.clear()
+        return self._known.setdefault(origin, _Origin())
