@@ -14,6 +14,8 @@ from hocket.instance.foreground import run_app
 
 if TYPE_CHECKING:
     from hocket.instance.emitter import Emitter
+    from hocket.notify.jobs import Job
+    from hocket.notify.model import Audience, Notification
 
 App.runner = run_app
 
@@ -22,22 +24,33 @@ __version__ = "0.1.0"
 __all__ = [
     "NO_ACK",
     "App",
+    "Audience",
     "CallTimeout",
     "ConnectError",
     "Disconnected",
     "Emitter",
     "Handshake",
     "HocketError",
+    "Job",
     "Namespace",
+    "Notification",
     "Overloaded",
     "Socket",
     "Target",
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name == "Emitter":
-        from hocket.instance.emitter import Emitter  # lazy: servers do not need it, 3 ms
+_LATER = {  # not everybody needs them: by the module that has them
+    "Audience": "hocket.notify.model",
+    "Emitter": "hocket.instance.emitter",
+    "Job": "hocket.notify.jobs",
+    "Notification": "hocket.notify.model",
+}
 
-        return Emitter
+
+def __getattr__(name: str) -> object:
+    if name in _LATER:
+        from importlib import import_module  # lazy: as they are
+
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,6 +20,11 @@ from hocket.transport.routes import Routes
 if TYPE_CHECKING:
     from hocket.hub.elsewhere import RemoteSocket
     from hocket.hub.namespace import Namespace as RunningNamespace
+    from hocket.notify.jobs import Job
+    from hocket.notify.model import Audience, Notification
+    from hocket.notify.notifier import Notifier
+    from hocket.providers.base import Provider
+    from hocket.store.base import Store
     from hocket.transport.asgi import AsgiApp
     from hocket.transport.mounts import Mounts
 
@@ -165,6 +170,9 @@ class App(Namespace):
         }
         settings_table.load(self.given, environ={}, file=None)
         self.hub: Hub | None = None
+        self.store: Store | None = None
+        self.notifier: Notifier | None = None
+        self.providers: list[Provider] = []
         self.static: dict[str, Handlers] = {MAIN: self._handlers}
         self.dynamic: dict[re.Pattern[str], Handlers] = {}
         self.routes = Routes()
@@ -267,6 +275,49 @@ class App(Namespace):
         """
         self._shutdown_hooks.append(function)
         return function
+
+    def provider(self, provider: Provider) -> None:
+        """Push to devices through a provider of your own (see hocket.providers.base); one with the
+        name of one that comes with Hocket takes its place.
+
+        Raises: ValueError for a name that is taken.
+        """
+        if any(other.name == provider.name for other in self.providers):
+            raise ValueError(f"there is a provider {provider.name!r} already")
+        self.providers.append(provider)
+
+    # Notifying
+
+    async def notify(self, audience: Audience, notification: Notification, *, key: str = "") -> Job:
+        """Tell an audience something: clients that are connected at once, devices through their
+        providers, and the inbox always. When this returns, it is on disk, and who is in the
+        audience is decided.
+
+        Args:
+            key: idempotency key: within a day, the same call with the same key is accepted once,
+                and answered with the same job.
+
+        Raises: BadNotification (a HocketError) that says what is wrong, Conflict for a key that was
+        used for something else, StoreError while it cannot be stored; RuntimeError without `data`.
+        """
+        return await self._notifying().notify(audience, notification, key)
+
+    async def job(self, id: str) -> Job:
+        """A notification that was accepted before, by its id (str).
+
+        Raises: Conflict for an id that there is not, StoreError; RuntimeError without `data`.
+        """
+        return await self._notifying().jobs.find(id)
+
+    def _notifying(self) -> Notifier:
+        if self.notifier is None:
+            why = (
+                "notifications are kept in a folder: start with --data DIR, or App(data=DIR)"
+                if self.hub is not None
+                else "the app is not running yet: notify from a handler or from on_startup"
+            )
+            raise RuntimeError(why)
+        return self.notifier
 
     # Running
 

@@ -27,7 +27,9 @@ from hocket.broker.roles import WORKER
 
 
 class SocketOf(msgspec.Struct, array_like=True, frozen=True):
-    """A socket of a session. `calls`: ids of events whose acks the old process waits for."""
+    """A socket of a session. `calls`: ids of events whose acks the old process waits for. `seen`:
+    see hub.Doorkeeper.
+    """
 
     id: str
     namespace: str
@@ -36,6 +38,7 @@ class SocketOf(msgspec.Struct, array_like=True, frozen=True):
     data: dict[str, Any]
     auth: dict[str, Any]
     calls: list[int]
+    seen: int = -1
 
 
 class Stream(msgspec.Struct, array_like=True, frozen=True):

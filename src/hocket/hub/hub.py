@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from hocket.errors import (
     CLIENT_LEFT,
@@ -27,6 +27,23 @@ from hocket.protocol.engineio import EncodedPacket
 if TYPE_CHECKING:
     from hocket.broker.base import Broker
     from hocket.hub.elsewhere import Elsewhere
+
+
+class Doorkeeper(Protocol):
+    """Whoever wants to know of sockets that `connect` handlers have let in: notifications."""
+
+    def enter(self, socket: Socket, proceed: Callable[[], None]) -> None:
+        """`proceed`, now or later, sends the CONNECT answer. Raises ConnectError instead."""
+
+    def flush(self) -> None:
+        """Sockets are about to move to another process: do at once what is half done."""
+
+    def seen_by(self, socket: Socket) -> int:
+        """What another process's `arrived` must know of a socket; -1: nothing."""
+
+    def arrived(self, socket: Socket, seen: int) -> None:
+        """A socket has come from the process before this one."""
+
 
 MAX_ASKED: Final = 10_000  # calls from other threads that may wait for the event loop
 
@@ -60,6 +77,7 @@ class Hub:
         self._lock = threading.Lock()
         self._asked = 0
         self.elsewhere: Elsewhere | None = None
+        self.doorkeeper: Doorkeeper | None = None
         engine.layer = self
 
     def join_others(self, broker: Broker) -> None:
@@ -188,12 +206,12 @@ class Hub:
         socket = Socket(self.engine.loop.new_id(), nsp, connection, packet.data)
         self.fanout.catch_up(connection)  # in this namespace it gets nothing from before
         connection.sockets += (socket,)
-        if nsp.handlers.entry:
+        if nsp.handlers.entry or self.doorkeeper is not None:
             socket.end = self._stand_in(socket)
-            nsp.everyone.add(socket)
+        nsp.everyone.add(socket)
+        if nsp.handlers.entry:
             self.dispatch.connect(socket, packet.data or {}, self._accept, self._refuse)
         else:
-            nsp.everyone.add(socket)
             self._accept(socket)
 
     def _stand_in(self, socket: Socket) -> Connection:
@@ -210,6 +228,16 @@ class Hub:
         return stand_in
 
     def _accept(self, socket: Socket) -> None:
+        """What `connect` handlers let in."""
+        if self.doorkeeper is None or socket.state != CONNECTING:
+            self._let_in(socket)
+            return
+        try:
+            self.doorkeeper.enter(socket, lambda: self._let_in(socket))
+        except ConnectError as error:
+            self._refuse(socket, error)
+
+    def _let_in(self, socket: Socket) -> None:
         """The CONNECT answer and behind it, in the same write, all that was held back."""
         if socket.state != CONNECTING:
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from hocket.hub.connection import Connection
 
@@ -15,9 +15,11 @@ class Room:
     """Members by socket id, and the fan-outs to this room that are under way.
 
     `snapshot` is the list of connections that fan-outs share; it is made when asked for and
-    forgotten when the members change.
+    forgotten when the members change. `hidden`: it is the server's own, and not among a socket's
+    `rooms`.
     """
 
+    hidden: ClassVar[bool] = False
     __slots__ = ("_snapshot", "members", "name", "pending")
 
     def __init__(self, name: str) -> None:

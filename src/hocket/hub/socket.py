@@ -103,7 +103,7 @@ class Socket:
         return {self.id, *self.room_names()}
 
     def room_names(self) -> list[str]:
-        return [room.name for room in self.joined]
+        return [room.name for room in self.joined if not room.hidden]
 
     def all_rooms(self) -> tuple[Room, ...]:
         """Its rooms and the namespace's `everyone`."""

@@ -192,6 +192,8 @@ class Giver:
         worker.engine.pause(MOVING, False)
 
     def _sweep(self) -> None:
+        if self._worker.hub.doorkeeper is not None:
+            self._worker.hub.doorkeeper.flush()
         connections = tuple(self._worker.engine.connections.values())
         for at, connection in enumerate(connections):
             if self._mover.is_settled(connection):

@@ -31,6 +31,7 @@ from hocket.transport.routes import RouteRunner
 
 if TYPE_CHECKING:
     from hocket.broker.local import LocalBroker
+    from hocket.instance.keeping import Keeping
     from hocket.transport.mounts import MountRunner
     from hocket.transport.relay import Relay
 
@@ -83,6 +84,7 @@ class Worker:
         self.number = 0
         self.runs_mounts = True
         self.broker: LocalBroker | None = None
+        self.keeping: Keeping | None = None
 
     async def start(self, listener: sockets.socket) -> None:
         """Build everything and let clients in. Must be called on the loop that it is to live in."""
@@ -125,11 +127,14 @@ class Worker:
             self._meet(self.broker)
         self.app.hub = self.hub
         try:
+            self.keeping = await self.keep()
             if self.mounted is not None:
                 await self.mounted.start()
             await self.app.startup()
         except BaseException:
             self.app.hub = None
+            if self.keeping is not None:
+                await self.keeping.close()
             self.entrance.close()
             self.reactor.close_all()
             raise
@@ -138,6 +143,10 @@ class Worker:
         self._every(TICK, self.lag.tick)
         self._every(TICK, self.garbage.tick)
         self.garbage.watch()
+
+    async def keep(self) -> Keeping | None:
+        """The store, where there is one."""
+        return None
 
     def open(self, listener: sockets.socket) -> None:
         """Let clients in."""
@@ -300,6 +309,8 @@ class Worker:
         await self.app.shutdown()
         if self.mounted is not None:
             await self.mounted.stop()
+        if self.keeping is not None:
+            await self.keeping.close()
         self.app.hub = None
         self.reactor.close_all()
         self._starter.close()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -18,6 +19,9 @@ MAX_DEPTH: Final = 16  # of what stands in `data` and `variables`
 MAX_USERS: Final = 100_000  # that one audience names
 MAX_TOPICS: Final = 100
 MAX_AHEAD: Final = 366 * 86_400.0  # seconds that `send_at` may lie ahead
+LEAST: Final = 30.0  # seconds that the first try has, however short the ttl is
+
+T = TypeVar("T")
 
 
 class BadNotification(HocketError):
@@ -35,11 +39,20 @@ class Notifications:
     Args:
         store: where they are kept.
         wall_clock: seconds since 1970.
+        fill_in: gives a notification the title and the body that its template says, in the
+            language of those who have said none: for inboxes and whoever is connected. Raises
+            ValueError.
     """
 
-    def __init__(self, store: Store, wall_clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: Store,
+        wall_clock: Callable[[], float] = time.time,
+        fill_in: Callable[[Notification], Notification] = lambda notification: notification,
+    ) -> None:
         self._store = store
         self._now = wall_clock
+        self._fill_in = fill_in
 
     async def accept(
         self,
@@ -53,11 +66,16 @@ class Notifications:
         """Store a notification with its audience; when this returns it is on disk.
 
         Args:
-            caller, key, digest: see Accept.
+            caller, key, digest: see Accept. An empty digest is made of what is given here.
 
         Raises: BadNotification, Conflict, StoreError.
         """
         now = self._now()
+        audience, notification = checked(audience, Audience), checked(notification, Notification)
+        if key and not digest:
+            digest = hashlib.sha256(msgspec.json.encode((audience, notification))).digest()
+        if notification.template:
+            notification = self._filled_in(notification)
         content = check(audience, notification, now)
         id = new_id()
         return await self._store.do(
@@ -70,10 +88,26 @@ class Notifications:
                 content=content,
                 at=now,
                 send_at=notification.send_at,
-                expires_at=max(now, notification.send_at) + notification.ttl,
+                expires_at=max(now, notification.send_at) + max(notification.ttl, LEAST),
                 collapse_key=notification.collapse_key or id,
             )
         )
+
+    def _filled_in(self, notification: Notification) -> Notification:
+        try:
+            return self._fill_in(notification)
+        except ValueError as error:
+            raise BadNotification(str(error)) from None
+
+
+def checked(value: T, kind: type[T]) -> T:
+    """The same, if it is what its type says: Python itself does not look. Raises
+    BadNotification.
+    """
+    try:
+        return msgspec.json.decode(msgspec.json.encode(value), type=kind)
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+        raise BadNotification(f"{kind.__name__}: {error}") from None
 
 
 def check(audience: Audience, notification: Notification, now: float) -> bytes:

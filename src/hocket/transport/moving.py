@@ -98,7 +98,7 @@ class Mover:
             connection.opened,
             age,
             connection.answered,
-            [_describe(socket) for socket in connection.sockets],
+            [self._describe(socket) for socket in connection.sockets],
             connection.receiver.kept() if connection.receiver is not None else None,
             inbox,
             connection.assembler.kept() if connection.assembler is not None else None,
@@ -210,7 +210,22 @@ class Mover:
         nsp.join(socket, one.rooms)
         if one.calls:
             socket.calls = {id: forward(socket, id) for id in one.calls}
+        if self._hub.doorkeeper is not None and one.seen >= 0:
+            self._hub.doorkeeper.arrived(socket, one.seen)
         return True
+
+    def _describe(self, socket: Socket) -> SocketOf:
+        doorkeeper = self._hub.doorkeeper
+        return SocketOf(
+            socket.id,
+            socket.nsp.name,
+            socket.user,
+            socket.room_names(),
+            portable(socket.data),
+            portable(socket.handshake.auth),
+            list(socket.calls or ()),
+            -1 if doorkeeper is None else doorkeeper.seen_by(socket),
+        )
 
     def _put_stream(self, connection: Connection, session: Session, fd: int) -> None:
         connection.fd = fd
@@ -246,15 +261,3 @@ class Mover:
         made = self._http.waiting(fd, stream.peer, stream.over_tls)
         made.buffer, made.keep_alive = stream.buffer, stream.keep_alive
         return made
-
-
-def _describe(socket: Socket) -> SocketOf:
-    return SocketOf(
-        socket.id,
-        socket.nsp.name,
-        socket.user,
-        socket.room_names(),
-        portable(socket.data),
-        portable(socket.handshake.auth),
-        list(socket.calls or ()),
-    )

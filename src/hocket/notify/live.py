@@ -1,0 +1,310 @@
+"""Live notifications of one worker: what the store releases, told to the sockets of those it is
+for, in the order of `seq`.
+
+Every worker follows the store's events; `position` is the `seq` up to which all that were here have
+been told. The rules that keep a client's sequence without a gap and without a repeat:
+
+1. A socket enters at a position: it is told what is released after that, live. It does so before
+   its CONNECT answer leaves, so an inbox that is loaded after `connect` has all that came before.
+2. One that says where it was (`auth.after`, `Last-Event-ID`, or the process before this one does)
+   catches up first: the inbox is asked for what came after, from a position on from which live ones
+   are kept back for it. What the inbox has beyond that position is among those.
+3. Positions are whole: a release whose recipients come in several events is told with the last.
+4. Who was not there yet when a notification was accepted is not told of it, as the inbox does not
+   have it: numbers decide, see store/base.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from hocket.errors import ConnectError
+from hocket.hub.hub import Hub
+from hocket.hub.socket import CONNECTING, ENDED, MOVED, Socket
+from hocket.notify.introductions import Introductions
+from hocket.notify.jobs import Jobs
+from hocket.notify.payload import NAMESPACE, marked_packet, notification_packet
+from hocket.notify.residents import Residents
+from hocket.protocol.engineio import EncodedPacket
+from hocket.store.base import Event, Inbox, InboxRow, Marked, Released, SeeUsers, Store, StoreError
+
+log = logging.getLogger("hocket")
+
+PAGE: Final = 100  # missed notifications that are asked for at a time
+STRIDE: Final = 64  # sockets that are told before others have their turn
+AGAIN: Final = 0.2  # seconds until a store that is not there is asked again
+MOST_HELD: Final = 100  # live ones that are kept for a socket while the inbox answers
+LOOK: Final = 0.02  # seconds between two looks at a client that does not keep up
+PATIENCE: Final = 5.0  # seconds that a client waits for the store before it is let in without
+LONGEST_USER: Final = 200  # characters; who is called more is not told anything
+MAX_CURSOR: Final = 1 << 62
+
+
+class Late:
+    """A socket that catches up: what is released meanwhile waits here."""
+
+    __slots__ = ("held", "number", "seen")
+
+    def __init__(self, number: int, seen: int) -> None:
+        self.number = number
+        self.seen = seen  # what it has been told up to
+        self.held: list[EncodedPacket] | None = None  # None: the inbox will be asked for them
+
+    def hold(self, packet: EncodedPacket) -> None:
+        if self.held is not None:
+            self.held.append(packet)
+            if len(self.held) > MOST_HELD:
+                self.held = None
+
+
+class Live:
+    """Tells the clients of one worker.
+
+    Args:
+        hub: the worker's.
+        store: where notifications come from.
+        jobs: whoever waits for one in this process.
+    """
+
+    def __init__(self, hub: Hub, store: Store, jobs: Jobs) -> None:
+        self._hub = hub
+        self._store = store
+        self._jobs = jobs
+        self._spawn = hub.engine.loop.spawn
+        self._introductions = Introductions(store, self._spawn)
+        self.residents = Residents()
+        self.late: dict[Socket, Late] = {}
+        self.position = -1
+        self._moved = asyncio.Event()  # the position has
+        self._parts: list[list[str]] = []  # of a release that has not come whole
+        self._rest: deque[tuple[list[Socket], EncodedPacket]] = deque()
+
+    # The store's events
+
+    async def follow(self) -> None:
+        """For as long as the worker lives."""
+        while self.position < 0:
+            try:
+                self._advance((await self._store.do(SeeUsers(()))).seq)
+            except StoreError:
+                await asyncio.sleep(AGAIN)
+        async for event in self._store.events(self.position):
+            try:
+                await self._hub.engine.room()
+                await self._take(event)
+            except Exception:
+                log.exception("internal error in live notifications")
+
+    async def _take(self, event: Event) -> None:
+        if isinstance(event, Released):
+            self._released(event)
+            while self._rest:
+                self._tell_some()
+                await asyncio.sleep(0)
+        elif isinstance(event, Marked):
+            self._tell(self.residents.of((event.user,)), marked_packet(event))
+            self.flush()
+        else:
+            self._jobs.told(event)
+
+    def _released(self, event: Released) -> None:
+        if event.seq <= self.position:
+            return
+        if not event.everybody:
+            self._parts.append(self._here(event.users))
+            if not event.last:
+                return
+        parts, self._parts = self._parts, []
+        packet = notification_packet(event.seq, event.id, event.content, event.at)
+        if event.everybody:
+            self._tell_everybody(event.number, packet)
+        self._tell_users(itertools.chain(*parts), packet)
+        self._advance(event.seq)
+
+    def _here(self, users: Iterable[str]) -> list[str]:
+        late = {socket.user for socket in self.late}
+        return [user for user in users if user in self.residents.users or user in late]
+
+    def _tell_everybody(self, number: int, packet: EncodedPacket) -> None:
+        if number >= self.residents.highest:
+            self._hub.fanout.emit([self.residents], [], frozenset(), packet)
+        else:
+            self._tell(self.residents.up_to(number), packet)
+        for late in self.late.values():
+            if late.number <= number:
+                late.hold(packet)
+
+    def _tell_users(self, users: Iterable[str], packet: EncodedPacket) -> None:
+        chosen = set(users)
+        self._tell(self.residents.of(chosen), packet)
+        for socket, late in self.late.items():
+            if socket.user in chosen:
+                late.hold(packet)
+
+    def _tell(self, sockets: list[Socket], packet: EncodedPacket) -> None:
+        if sockets:
+            self._rest.append((sockets, packet))
+
+    def _tell_some(self) -> None:
+        sockets, packet = self._rest.popleft()
+        for socket in sockets[:STRIDE]:
+            socket.deliver(packet)
+        if sockets[STRIDE:]:
+            self._rest.appendleft((sockets[STRIDE:], packet))
+
+    def flush(self) -> None:
+        """Tell now what is being told in strides."""
+        while self._rest:
+            self._tell_some()
+
+    def _advance(self, seq: int) -> None:
+        self.position = seq
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+    # Clients come
+
+    def enter(self, socket: Socket, proceed: Callable[[], None]) -> None:
+        """A socket whose `connect` handlers have let it in; `proceed` sends its CONNECT answer.
+
+        Raises: ConnectError for a cursor that is none.
+        """
+        if not concerns(socket):
+            proceed()
+            return
+        after = cursor_of(socket)
+        resident = self.residents.users.get(socket.user)
+        if resident is not None and after is None and self._is_whole:
+            self.residents.enter(socket, resident.number)
+            proceed()
+        else:
+            self._spawn(self._enter(socket, after, proceed))
+
+    @property
+    def _is_whole(self) -> bool:
+        return self.position >= 0 and not self._parts
+
+    async def _enter(self, socket: Socket, after: int | None, proceed: Callable[[], None]) -> None:
+        """Without a store, a client is let in all the same, and catches up when it is there."""
+        before = max(self.position, 0)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                number, newest = await self._introductions.introduce(socket.user)
+                await self._until(before)
+        except TimeoutError:
+            proceed()
+            number, newest = await self._introductions.introduce(socket.user)
+            after = before if after is None else after
+        if after is None and socket.state == CONNECTING:
+            self.residents.enter(socket, number)
+        proceed()
+        if after is not None:
+            await self._catch_up(socket, number, min(after, newest))
+
+    def arrived(self, socket: Socket, seen: int) -> None:
+        """A socket of the process before this one, which was told up to `seen`."""
+        self._spawn(self._arrived(socket, seen))
+
+    async def _arrived(self, socket: Socket, seen: int) -> None:
+        number, newest = await self._introductions.introduce(socket.user)
+        await self._catch_up(socket, number, min(seen, newest))
+
+    def seen_by(self, socket: Socket) -> int:
+        """Up to which `seq` a socket was told, all that is under way included; -1: it is none of
+        those who are.
+        """
+        if (late := self.late.get(socket)) is not None:
+            return late.seen
+        return self.position if self.residents in socket.joined else -1
+
+    # Catching up
+
+    async def _catch_up(self, socket: Socket, number: int, after: int) -> None:
+        late = self.late[socket] = Late(number, after)
+        try:
+            while not _gone(socket):
+                await self._until(late.seen)
+                if await self._catch_up_once(socket, late):
+                    return
+        finally:
+            self.late.pop(socket, None)
+
+    async def _until(self, seq: int) -> None:
+        """Until this worker is there, and no release half told."""
+        while self.position < seq or not self._is_whole:
+            await self._moved.wait()
+
+    async def _catch_up_once(self, socket: Socket, late: Late) -> bool:
+        """Tell a page of what was missed; whether that was all."""
+        start, late.held = self.position, []
+        if late.seen == start:  # nothing can be missing
+            self.residents.enter(socket, late.number)
+            return True
+        rows = await self._missed(socket.user, late.seen)
+        if _gone(socket):
+            return True
+        whole = len(rows) < PAGE or rows[-1].seq >= start
+        for row in rows:
+            if row.seq <= start:
+                socket.deliver(notification_packet(row.seq, row.id, row.content, row.at))
+                late.seen = row.seq
+        if whole and self._is_whole and late.held is not None:
+            for packet in late.held:
+                socket.deliver(packet)
+            self.residents.enter(socket, late.number)
+            return True
+        late.held = None
+        await _until_it_keeps_up(socket)
+        return False
+
+    async def _missed(self, user: str, after: int) -> list[InboxRow]:
+        while True:
+            try:
+                return await self._store.do(Inbox(user, after=after, limit=PAGE, archived=True))
+            except StoreError:
+                await asyncio.sleep(AGAIN)
+
+
+async def _until_it_keeps_up(socket: Socket) -> None:
+    """Until nothing waits for the client."""
+    while not _gone(socket):
+        if not getattr(socket.connection.outbox, "size", None):  # outboxes with bytes have one
+            return
+        await asyncio.sleep(LOOK)
+
+
+def _gone(socket: Socket) -> bool:
+    return socket.state in (ENDED, MOVED)
+
+
+def concerns(socket: Socket) -> bool:
+    """Whether a socket is one that notifications are told to."""
+    return socket.nsp.name == NAMESPACE and 0 < len(socket.user) <= LONGEST_USER
+
+
+def cursor_of(socket: Socket) -> int | None:
+    """Where a client says that it was. An `id:` of another event's is none of ours.
+
+    Raises: ConnectError for an `auth.after` that is no cursor.
+    """
+    handshake = socket.handshake
+    after = handshake.auth.get("after")
+    if after is None:
+        last = handshake.headers.get("last-event-id", "") if socket.transport == "sse" else ""
+        return _cursor(last)
+    found = _cursor(after)
+    if found is None:
+        raise ConnectError(f"after={after!r:.40} is no cursor: give the seq of a notification")
+    return found
+
+
+def _cursor(value: object) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        value = int(value)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and 0 <= value < MAX_CURSOR else None  # type: ignore[operator, return-value]

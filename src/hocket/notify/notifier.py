@@ -1,0 +1,36 @@
+"""What an app notifies with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hocket.notify.jobs import Job, Jobs
+from hocket.notify.model import Audience, Notification
+from hocket.notify.service import Notifications
+from hocket.store.base import Store
+
+
+class Notifier:
+    """Accepts notifications, and follows what was accepted.
+
+    Args:
+        store: where they are kept.
+        wall_clock: seconds since 1970.
+        fill_in: see Notifications.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        wall_clock: Callable[[], float],
+        fill_in: Callable[[Notification], Notification] = lambda notification: notification,
+    ) -> None:
+        self.notifications = Notifications(store, wall_clock, fill_in)
+        self.jobs = Jobs(store, wall_clock)
+        self.accepted = 0
+
+    async def notify(self, audience: Audience, notification: Notification, key: str = "") -> Job:
+        """See App.notify."""
+        accepted = await self.notifications.accept(audience, notification, caller="app", key=key)
+        self.accepted += not accepted.replayed
+        return Job(accepted.id, self.jobs)

@@ -1,0 +1,29 @@
+"""When a delivery that did not go through is tried again. Pure: the time and the chance are
+arguments.
+
+Exponential back-off with full jitter: a provider that was down is not met by everybody at once when
+it is back. What a provider asks for (`Retry-After`) wins over it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+FIRST: Final = 1.0  # seconds: the most that may pass before the second try
+LONGEST: Final = 3_600.0  # seconds: the most that may pass between two tries
+LONGEST_ASKED: Final = 86_400.0  # seconds: what a provider may ask for
+ATTEMPTS: Final = 16  # tries, over about two hours, after which a delivery has failed for good
+
+
+def delay(attempts: int, chance: float, after: float | None = None) -> float:
+    """Seconds until the next try.
+
+    Args:
+        attempts: how many there were, at least 1.
+        chance: from 0 to 1, at random.
+        after: seconds that the provider asked for; a little more is waited, so that not all who
+            were told so come in the same moment.
+    """
+    if after is not None:
+        return min(max(after, 0.0), LONGEST_ASKED) * (1 + chance / 10)
+    return float(chance * min(LONGEST, FIRST * 2 ** min(attempts - 1, 30)))

@@ -1,0 +1,27 @@
+"""When a delivery is tried again."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hocket.notify.retry import ATTEMPTS, LONGEST, LONGEST_ASKED, delay
+
+
+def test_it_doubles_up_to_an_hour() -> None:
+    assert [delay(tries, 1.0) for tries in (1, 2, 3, 11, 12, 13, 40)] == [
+        1.0, 2.0, 4.0, 1024.0, 2048.0, 3600.0, 3600.0,
+    ]  # fmt: skip
+    assert 3_600 < sum(delay(tries, 0.5) for tries in range(1, ATTEMPTS)) < 14_400
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1))
+def test_full_jitter(tries: int, chance: float) -> None:
+    assert 0 <= delay(tries, chance) <= LONGEST
+    assert delay(tries, chance) == chance * delay(tries, 1.0)
+
+
+@given(st.floats(allow_nan=False), st.floats(0, 1))
+def test_what_the_provider_asks_for_wins(after: float, chance: float) -> None:
+    asked = min(max(after, 0.0), LONGEST_ASKED)
+    assert asked <= delay(7, chance, after) <= asked * 1.1
