@@ -177,14 +177,14 @@ class MemoryStore:
     def _release(self, kept: Kept, at: float, size: int = 2) -> None:
         asked = kept.asked
         kept.seq, kept.at, kept.state = len(self.released) + 1, at, "running"
-        everybody = asked.audience.all and set(kept.recipients) <= {
-            user for user, number in self.users.items() if number < kept.number
-        }
-        parts = [()] if everybody else list(_batched(kept.recipients, size)) or [()]
+        everybody = asked.audience.all
+        before = {user for user, number in self.users.items() if number < kept.number}
+        named = [user for user in kept.recipients if not everybody or user not in before]
+        parts = [*([()] if everybody else []), *_batched(named, size)] or [()]
         for index, users in enumerate(parts):
             self.say(
                 base.Released(
-                    kept.seq, asked.id, asked.content, at, everybody, kept.number, users,
+                    kept.seq, asked.id, asked.content, at, everybody and not index, kept.number, users,
                     index == len(parts) - 1,
                 )
             )  # fmt: skip
@@ -317,7 +317,8 @@ class MemoryStore:
                     kept.seq, kept.asked.id, kept.asked.content, kept.at,
                     marks.get("read", 0.0), marks.get("archived", 0.0),
                 )  # fmt: skip
-                rows.append(row)
+                if bool(row.archived) == asked.archived:
+                    rows.append(row)
         if asked.after is not None:
             return [row for row in rows if row.seq > asked.after][: asked.limit]
         return rows[::-1][: asked.limit]

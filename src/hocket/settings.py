@@ -199,6 +199,11 @@ class Settings:
         "folder for what is to last: users, devices, notifications; empty: none, and no "
         "notifications",
     )
+    delivery_attempts: int = setting(
+        16,
+        _number(int, 1, 100),
+        "tries after which a push to a device has failed for good; 16 are about two hours",
+    )
     metrics: str = setting(
         "local",
         _choice("local", "all", "off"),

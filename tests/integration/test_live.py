@@ -146,6 +146,11 @@ async def test_audiences(store: MemoryStore) -> None:
         for client in (ada, also_ada):
             assert await client.titles(3) == ["to ada", "to both", "to all"]
         assert await bob.titles(3) == ["to news", "to both", "to all"]
+        await tell(
+            sites[0], "all and new ones", Audience.all() | Audience.users("eve", "bob", "kim")
+        )
+        for client in (ada, also_ada, bob):
+            assert await client.titles(1) == ["all and new ones"]
         assert await nobody.is_told_nothing()
         assert await ada.is_told_nothing()
         ada.close()

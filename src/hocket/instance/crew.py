@@ -100,9 +100,11 @@ class Crew:
                 log.info("%s is there again", hand)
 
     def introduce(self, hand: Hand) -> None:
-        """Join it to all others."""
+        """Join it to all others, but for programs of ours."""
+        if hand.role.program is not None:
+            return
         for other in self.hands.values():
-            if other is not hand and other.is_ready:
+            if other is not hand and other.is_ready and other.role.program is None:
                 ends = sockets.socketpair()
                 hand.tell(Peer(other.number, other.role.name), ends[0].detach())
                 other.tell(Peer(hand.number, hand.role.name), ends[1].detach())

@@ -45,7 +45,7 @@ def run(
         serving = _serve_as_member(make_worker(app, settings), place)
     else:
         listener = open_listener(settings)
-        if workers_for(settings) > 1 or settings.app_processes:
+        if workers_for(settings) > 1 or settings.app_processes or settings.data:
             from hocket.instance.roles import roles_of  # lazy: for several processes
             from hocket.instance.supervisor import supervise  # lazy: as above
 

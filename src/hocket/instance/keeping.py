@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from hocket.app import App
@@ -15,42 +15,70 @@ from hocket.store.base import Store
 
 if TYPE_CHECKING:
     from hocket.hub.hub import Hub
+    from hocket.providers.delivery import Delivery
+    from hocket.settings import Settings
 
 log = logging.getLogger("hocket")
 
-OpenStore = Callable[[str], Awaitable[Store]]
-
-
-async def open_store(data: str) -> Store:
-    """The store of a data folder. Raises UsageError for a folder that cannot be one."""
-    raise NotImplementedError
-
 
 class Keeping:
-    """The store of one process, from its start to its end."""
+    """The store of one process, from its start to its end.
+
+    Args:
+        app: whose notifications it keeps.
+        store: which it closes in the end.
+    """
 
     def __init__(self, app: App, store: Store) -> None:
         self._app = app
         self.store = store
         self.notifier = Notifier(store, time.time)
-        self._following: asyncio.Task[None] | None = None
+        self.delivery: Delivery | None = None
+        self._live: asyncio.Task[None] | None = None
+        self._delivering: asyncio.Task[None] | None = None
         app.store, app.notifier = store, self.notifier
 
     def attend(self, hub: Hub) -> None:
         """Tell the clients of a worker."""
         live = hub.doorkeeper = Live(hub, self.store, self.notifier.jobs)
-        self._following = asyncio.get_running_loop().create_task(live.follow())
-        self._following.add_done_callback(_report)
+        self._live = _run("live notifications", live.follow())
+
+    def deliver(self, settings: Settings) -> None:
+        """Push to devices."""
+        from hocket.providers.composing import Composer  # lazy: only who delivers needs it
+        from hocket.providers.deliverer import Clocks  # lazy: as above
+        from hocket.providers.delivery import Delivery  # lazy: as above
+        from hocket.providers.registry import configured  # lazy: as above
+
+        providers = {each.name: each for each in (*configured(settings), *self._app.providers)}
+        self.delivery = Delivery(
+            providers.values(),
+            self.store,
+            Composer(),
+            Clocks(time.time, time.monotonic, random.random),
+            settings.delivery_attempts,
+            self.notifier.jobs.told,
+        )
+        self._delivering = _run("deliveries", self.delivery.run())
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Finish, and let go of everything."""
         self._app.store = self._app.notifier = None
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.wait([self._following])
+        if self._live is not None:
+            self._live.cancel()
+            await asyncio.wait([self._live])
+        if self.delivery is not None and self._delivering is not None:
+            self.delivery.end()
+            await asyncio.wait([self._delivering])
         await self.store.close()
 
 
-def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("internal error in live notifications", exc_info=error)
+def _run(what: str, coroutine: object) -> asyncio.Task[None]:
+    task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)  # type: ignore[arg-type]
+
+    def report(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("internal error in %s", what, exc_info=error)
+
+    task.add_done_callback(report)
+    return task

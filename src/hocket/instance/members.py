@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from hocket.broker.roles import APP, WORKER
+from hocket.broker.roles import APP, DELIVERY, WORKER
 from hocket.instance.app_process import AppMember
+from hocket.instance.delivery_process import DeliveryMember
 from hocket.instance.member import Member, WorkerMember
 
-MEMBERS: Final[dict[str, type[Member]]] = {WORKER: WorkerMember, APP: AppMember}
+MEMBERS: Final[dict[str, type[Member]]] = {
+    WORKER: WorkerMember,
+    APP: AppMember,
+    DELIVERY: DeliveryMember,
+}

@@ -7,15 +7,18 @@ gets a Place too, and says `Ready` as all do.
 
 from __future__ import annotations
 
+import sys
+
 import msgspec
 
-from hocket.broker.roles import APP, WORKER
+from hocket.broker.roles import APP, DELIVERY, STORE, WORKER
 from hocket.instance.limits import workers_for
 from hocket.settings import Settings
 
 
 class Role(msgspec.Struct, frozen=True):
-    """A kind of process, and how many there are of it. All are joined to all others.
+    """A kind of process, and how many there are of it. All that run the user's code are joined to
+    each other.
 
     `program` is a command of ours, without code of the user: it stays at a reload. None: the user's
     command; at a reload a new process comes for each, and the old one ends once it has finished.
@@ -31,4 +34,8 @@ def roles_of(settings: Settings) -> list[Role]:
     then the others, the last one first.
     """
     counts = {WORKER: workers_for(settings), APP: settings.app_processes}
-    return [Role(name, count) for name, count in counts.items() if count]
+    roles = [Role(name, count) for name, count in counts.items() if count]
+    if not settings.data:
+        return roles
+    store = [sys.executable, "-m", "hocket.instance.storing", settings.data]
+    return [Role(STORE, program=store), *roles, Role(DELIVERY)]

@@ -82,7 +82,7 @@ class Worker:
         self.garbage: Garbage = Garbage(clock)
         self.lag: Lag = Lag(TICK)
         self.number = 0
-        self.runs_mounts = True
+        self.has_clients = self.runs_hooks = self.runs_mounts = True
         self.broker: LocalBroker | None = None
         self.keeping: Keeping | None = None
 
@@ -100,11 +100,13 @@ class Worker:
         Their links are then made with `broker.link`.
         """
         from hocket.broker.local import LocalBroker  # lazy: one worker alone needs none of it
-        from hocket.broker.roles import APP  # lazy: as above
+        from hocket.broker.roles import APP, DELIVERY, WORKER  # lazy: as above
 
         self.number = number
         self._role = role
-        self.runs_mounts = role == APP or not self.settings.app_processes
+        self.has_clients = role == WORKER
+        self.runs_hooks = role != DELIVERY
+        self.runs_mounts = role == APP or (role == WORKER and not self.settings.app_processes)
         self.broker = LocalBroker(
             asyncio.get_running_loop(),
             lambda paused: self.engine.pause(WORKERS, paused),
@@ -130,7 +132,8 @@ class Worker:
             self.keeping = await self.keep()
             if self.mounted is not None:
                 await self.mounted.start()
-            await self.app.startup()
+            if self.runs_hooks:
+                await self.app.startup()
         except BaseException:
             self.app.hub = None
             if self.keeping is not None:
@@ -145,8 +148,22 @@ class Worker:
         self.garbage.watch()
 
     async def keep(self) -> Keeping | None:
-        """The store, where there is one."""
-        return None
+        """The store, where there is one. Under a supervisor another process keeps it; alone, as in
+        tests, this one does, and delivers too.
+        """
+        if not self.settings.data:
+            return None
+        from hocket import store  # lazy: for instances with data
+        from hocket.instance.keeping import Keeping  # lazy: as above
+
+        data = self.settings.data
+        alone = self.broker is None
+        keeping = Keeping(self.app, await store.open(data) if alone else store.connect(data))
+        if self.has_clients:
+            keeping.attend(self.hub)
+        if alone:
+            keeping.deliver(self.settings)
+        return keeping
 
     def open(self, listener: sockets.socket) -> None:
         """Let clients in."""
@@ -306,7 +323,8 @@ class Worker:
         await asyncio.sleep(0)
         await self._end_tasks()
         self.garbage.stop()
-        await self.app.shutdown()
+        if self.runs_hooks:
+            await self.app.shutdown()
         if self.mounted is not None:
             await self.mounted.stop()
         if self.keeping is not None:

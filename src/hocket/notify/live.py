@@ -17,7 +17,6 @@ been told. The rules that keep a client's sequence without a gap and without a r
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -81,7 +80,9 @@ class Live:
         self.late: dict[Socket, Late] = {}
         self.position = -1
         self._moved = asyncio.Event()  # the position has
-        self._parts: list[list[str]] = []  # of a release that has not come whole
+        self._is_half_told = False  # a release has come in part: who it is for, so far
+        self._number = -1
+        self._chosen: set[str] = set()
         self._rest: deque[tuple[list[Socket], EncodedPacket]] = deque()
 
     # The store's events
@@ -115,35 +116,29 @@ class Live:
     def _released(self, event: Released) -> None:
         if event.seq <= self.position:
             return
-        if not event.everybody:
-            self._parts.append(self._here(event.users))
-            if not event.last:
-                return
-        parts, self._parts = self._parts, []
-        packet = notification_packet(event.seq, event.id, event.content, event.at)
+        self._chosen |= self._here(event.users)
         if event.everybody:
-            self._tell_everybody(event.number, packet)
-        self._tell_users(itertools.chain(*parts), packet)
-        self._advance(event.seq)
+            self._number = event.number
+        self._is_half_told = not event.last
+        if event.last:
+            packet = notification_packet(event.seq, event.id, event.content, event.at)
+            number, chosen, self._number, self._chosen = self._number, self._chosen, -1, set()
+            self._tell_all(number, chosen, packet)
+            self._advance(event.seq)
 
-    def _here(self, users: Iterable[str]) -> list[str]:
+    def _here(self, users: Iterable[str]) -> set[str]:
         late = {socket.user for socket in self.late}
-        return [user for user in users if user in self.residents.users or user in late]
+        return {user for user in users if user in self.residents.users or user in late}
 
-    def _tell_everybody(self, number: int, packet: EncodedPacket) -> None:
+    def _tell_all(self, number: int, chosen: set[str], packet: EncodedPacket) -> None:
+        """To those who have a number up to this one (-1: nobody), and to the chosen."""
         if number >= self.residents.highest:
             self._hub.fanout.emit([self.residents], [], frozenset(), packet)
         else:
-            self._tell(self.residents.up_to(number), packet)
-        for late in self.late.values():
-            if late.number <= number:
-                late.hold(packet)
-
-    def _tell_users(self, users: Iterable[str], packet: EncodedPacket) -> None:
-        chosen = set(users)
-        self._tell(self.residents.of(chosen), packet)
+            sockets = [*self.residents.up_to(number), *self.residents.of(chosen)]
+            self._tell(list(dict.fromkeys(sockets)), packet)
         for socket, late in self.late.items():
-            if socket.user in chosen:
+            if late.number <= number or socket.user in chosen:
                 late.hold(packet)
 
     def _tell(self, sockets: list[Socket], packet: EncodedPacket) -> None:
@@ -187,7 +182,7 @@ class Live:
 
     @property
     def _is_whole(self) -> bool:
-        return self.position >= 0 and not self._parts
+        return self.position >= 0 and not self._is_half_told
 
     async def _enter(self, socket: Socket, after: int | None, proceed: Callable[[], None]) -> None:
         """Without a store, a client is let in all the same, and catches up when it is there."""
@@ -195,7 +190,8 @@ class Live:
         try:
             async with asyncio.timeout(PATIENCE):
                 number, newest = await self._introductions.introduce(socket.user)
-                await self._until(before)
+                if after is None:
+                    await self._until(before)
         except TimeoutError:
             proceed()
             number, newest = await self._introductions.introduce(socket.user)
@@ -245,14 +241,12 @@ class Live:
         if late.seen == start:  # nothing can be missing
             self.residents.enter(socket, late.number)
             return True
-        rows = await self._missed(socket.user, late.seen)
+        rows, whole = await self._missed(socket.user, late.seen, start)
         if _gone(socket):
             return True
-        whole = len(rows) < PAGE or rows[-1].seq >= start
         for row in rows:
-            if row.seq <= start:
-                socket.deliver(notification_packet(row.seq, row.id, row.content, row.at))
-                late.seen = row.seq
+            socket.deliver(notification_packet(row.seq, row.id, row.content, row.at))
+            late.seen = row.seq
         if whole and self._is_whole and late.held is not None:
             for packet in late.held:
                 socket.deliver(packet)
@@ -262,10 +256,22 @@ class Live:
         await _until_it_keeps_up(socket)
         return False
 
-    async def _missed(self, user: str, after: int) -> list[InboxRow]:
+    async def _missed(self, user: str, after: int, upto: int) -> tuple[list[InboxRow], bool]:
+        """A page of a user's inbox, archived or not, up to a position; whether that was all."""
+        found: list[InboxRow] = []
+        start = upto
+        for archived in (False, True):
+            page = await self._page(Inbox(user, after=after, limit=PAGE, archived=archived))
+            found += page
+            if len(page) == PAGE:
+                upto = min(upto, page[-1].seq)
+        rows = sorted((row for row in found if row.seq <= upto), key=lambda row: row.seq)
+        return rows, upto == start
+
+    async def _page(self, question: Inbox) -> list[InboxRow]:
         while True:
             try:
-                return await self._store.do(Inbox(user, after=after, limit=PAGE, archived=True))
+                return await self._store.do(question)
             except StoreError:
                 await asyncio.sleep(AGAIN)
 
