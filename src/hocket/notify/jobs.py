@@ -153,7 +153,8 @@ class Job:
                     before = status
                 elif status is None or not status.settled:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(moved.wait(), ASK)
+                        async with asyncio.timeout(ASK):
+                            await moved.wait()
 
     async def _ask(self) -> Status | None:
         """None while the store is not there: it will be again."""

@@ -150,7 +150,8 @@ class Deliverer:
             if pause <= 0 and self._in_hand_limit() - len(self._in_hand) > 0:
                 return
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._room.wait(), pause if pause > 0 else None)
+                async with asyncio.timeout(pause if pause > 0 else None):
+                    await self._room.wait()
 
     def _in_hand_limit(self) -> int:
         most = max(1, min(2 * self._limits.concurrency, BATCH * 4))
@@ -185,7 +186,8 @@ class Deliverer:
         due = (await self._store.do(GetDue(now))).providers.get(self.provider.name, now + IDLE)
         seconds = min(max(due - now, SOON), IDLE)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
 
     # Sending
 

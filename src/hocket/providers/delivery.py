@@ -133,13 +133,14 @@ class Delivery:
     # What is scheduled
 
     async def _release_all(self) -> None:
-        while True:
+        while not self._ending.is_set():
             try:
                 await self._release()
             except StoreError as error:
                 log.warning("scheduled notifications wait for the store: %s", error)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), LOOK)
+                async with asyncio.timeout(LOOK):
+                    await self._ending.wait()
 
     async def _release(self) -> None:
         now = self._clocks.wall()
