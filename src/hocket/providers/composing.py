@@ -64,8 +64,7 @@ class Composer:
         if not wants(preferences, notification, provider):
             return Settled(claimed.id, "suppressed", now, "the user does not want it")
         if quiet := quiet_until(preferences, notification, now):
-            again = min(quiet, claimed.expires_at)
-            return Settled(claimed.id, "retry", again, "the user's quiet hours")
+            return Settled(claimed.id, "retry", min(quiet, claimed.expires_at))
         try:
             text = self._text(claimed.content, preferences.locale, 1 + len(claimed.merged))
         except ValueError as error:

@@ -133,8 +133,7 @@ class Deliverer:
     # Claiming
 
     async def _claim_all(self) -> None:
-        while not self._ending:
-            await self._until_room()
+        while await self._until_room():
             self._news.clear()
             try:
                 if not await self._claim():
@@ -143,15 +142,17 @@ class Deliverer:
                 log.warning("deliveries wait for the store: %s", error)
                 await asyncio.sleep(AGAIN)
 
-    async def _until_room(self) -> None:
+    async def _until_room(self) -> bool:
+        """Until more may be in hand; False at the end."""
         while not self._ending:
             self._room.clear()
             pause = self._pacer.paused_until - self._clocks.steady()
             if pause <= 0 and self._in_hand_limit() - len(self._in_hand) > 0:
-                return
+                return True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause if pause > 0 else None):
                     await self._room.wait()
+        return False
 
     def _in_hand_limit(self) -> int:
         most = max(1, min(2 * self._limits.concurrency, BATCH * 4))
@@ -212,15 +213,24 @@ class Deliverer:
         return True
 
     def _later(self, claimed: Claimed, seconds: float, error: str = "") -> Settled:
-        at = self._clocks.wall() + seconds
-        return Settled(claimed.id, "retry", at, error or "the provider is paused")
+        """Without an error it does not count as a try."""
+        return Settled(claimed.id, "retry", self._clocks.wall() + seconds, error)
 
     async def _send(self, push: Push) -> Outcome:
+        """Whatever the provider does, it is an outcome."""
+        task = asyncio.current_task()
         try:
             async with asyncio.timeout(self._limits.timeout):
-                return await self.provider.send(push)
+                outcome = await self.provider.send(push)
+            if not isinstance(outcome, Outcome):
+                raise TypeError(f"{outcome!r:.80} is no Outcome")
+            return outcome
         except TimeoutError:
             return Retry(f"no answer in {self._limits.timeout:g} s")
+        except asyncio.CancelledError:
+            if task is not None and task.cancelling():
+                raise
+            return Retry("the provider cancelled itself")
         except Exception as error:
             log.exception("provider %s failed", self.provider.name)
             return Retry(f"{type(error).__name__}: {error}")
@@ -243,12 +253,21 @@ class Deliverer:
         tries = claimed.attempts + 1
         seconds = delay(tries, self._clocks.chance(), outcome.after)
         if outcome.pause:
-            self._pacer.pause(self._clocks.steady() + (outcome.after or seconds))
+            self._pause(outcome.after or seconds, error)
+            error = ""
         elif tries >= self._attempts:
             return Settled(claimed.id, "failed", now, f"{error} (tried {tries} times)")
         if now + seconds >= claimed.expires_at:
             return Settled(claimed.id, "expired", now, error)
         return self._later(claimed, seconds, error)
+
+    def _pause(self, seconds: float, error: str) -> None:
+        """Leave the provider alone. It is not the delivery's fault, so it does not count as a
+        try.
+        """
+        if not self.paused:
+            log.warning("provider %s: a pause of %.1f s: %s", self.provider.name, seconds, error)
+        self._pacer.pause(self._clocks.steady() + seconds)
 
     def _settle(self, claimed: Claimed, result: Settled) -> None:
         merged = [_with_id(result, id) for id in claimed.merged]

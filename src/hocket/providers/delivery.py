@@ -15,12 +15,11 @@ from hocket.notify.retry import ATTEMPTS
 from hocket.providers.base import Failed, Limits, Outcome, Provider, Push
 from hocket.providers.composing import Composer
 from hocket.providers.deliverer import Clocks, Deliverer
-from hocket.store.base import GetDue, Progress, Released, ReleaseDue, Store, StoreError
+from hocket.store.base import Claim, GetDue, Progress, Released, ReleaseDue, Store, StoreError
 
 log = logging.getLogger("hocket")
 
 LOOK: Final = 0.5  # seconds between two looks at what is scheduled
-EXPIRE: Final = 10.0  # seconds between two looks at what is over
 
 
 class Absent:
@@ -70,7 +69,6 @@ class Delivery:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._waiting: dict[str, int] = {}
         self._lag = 0.0
-        self._expired_at = 0.0
         self.deliverers: dict[str, Deliverer] = {}
         self.counts: Counter[tuple[str, str]] = Counter()
         self._providers = list(providers)
@@ -149,10 +147,12 @@ class Delivery:
             if name not in self.deliverers:
                 log.error("devices have the provider %r, which there is not", name)
                 self._start(Absent(name))
-        if 0 < due.release <= now or now - self._expired_at >= EXPIRE:
-            self._expired_at = now
-            if await self._store.do(ReleaseDue(now)) and due.release:
-                self._lag = max(self._lag, self._clocks.wall() - due.release)
+        if 0 < due.release <= now and await self._store.do(ReleaseDue(now)):
+            self._lag = max(self._lag, self._clocks.wall() - due.release)
+        if (
+            not self.deliverers
+        ):  # claims are what makes deliveries, if only to find that there are none
+            await self._store.do(Claim("", 1, now, now))
 
 
 def _report(task: asyncio.Task[None]) -> None:
