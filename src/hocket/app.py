@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hocket.notify.jobs import Job
     from hocket.notify.model import Audience, Notification
     from hocket.notify.notifier import Notifier
+    from hocket.notify.templates import Templates
     from hocket.providers.base import Provider
     from hocket.store.base import Store
     from hocket.transport.asgi import AsgiApp
@@ -173,6 +174,7 @@ class App(Namespace):
         self.store: Store | None = None
         self.notifier: Notifier | None = None
         self.providers: list[Provider] = []
+        self.templates: Templates | None = None
         self.static: dict[str, Handlers] = {MAIN: self._handlers}
         self.dynamic: dict[re.Pattern[str], Handlers] = {}
         self.routes = Routes()
@@ -285,6 +287,22 @@ class App(Namespace):
         if any(other.name == provider.name for other in self.providers):
             raise ValueError(f"there is a provider {provider.name!r} already")
         self.providers.append(provider)
+
+    def template(
+        self, name: str, *, title: str = "", body: str = "", html: str = "", locale: str = ""
+    ) -> None:
+        """Add a template of notifications, or one of its locales; see hocket.notify.templates.
+
+        Args:
+            title, body, html: Jinja; `html` is for email.
+            locale: such as `de` or `en-GB`; "" is what others fall back to.
+
+        Raises: UsageError when it is no template.
+        """
+        from hocket.notify.templates import Templates  # lazy: for apps with templates
+
+        self.templates = self.templates or Templates()
+        self.templates.add(name, title=title, body=body, html=html, locale=locale)
 
     # Notifying
 

@@ -14,6 +14,7 @@ import pytest
 
 from hocket import App, Audience, Job, Notification
 from hocket.notify.model import Digest, Preferences, QuietHours
+from hocket.notify.service import BadNotification
 from hocket.providers.base import Dead, Delivered, Failed, Limits, Outcome, Push, Retry
 from hocket.providers.delivery import Delivery
 from hocket.store.base import Devices, RegisterDevice, SetPreferences
@@ -388,3 +389,26 @@ async def test_at_the_end_what_is_on_its_way_is_finished_and_the_rest_waits(
         again = await site.app.job(job.id)
         assert (await again.wait(timeout=20)).delivered == 10
     assert sorted(first.tokens + second.tokens) == sorted(f"t{number}" for number in range(10))
+
+
+@asynchronous
+async def test_templates_speak_the_users_language(tmp_path: Path) -> None:
+    pager = Pager()
+    app = App()
+    app.provider(pager)
+    app.template("order", title="Order {{ id }}", body="is {{ state }}")
+    app.template("order", title="Bestellung {{ id }}", locale="de")
+    async with serving(app, data=str(tmp_path)) as site:
+        assert site.app.store is not None
+        await register(site, "ada", "ada")
+        await register(site, "uwe", "uwe")
+        await site.app.store.do(SetPreferences("uwe", b'{"locale":"de-AT"}'))
+        job = await tell(
+            site, title="", template="order", variables={"id": "{{ 7 }}", "state": "sent"}
+        )
+        await job.wait(timeout=20)
+        said = {push.user: (push.title, push.body) for push in pager.pushes}
+        assert said["ada"] == ("Order {{ 7 }}", "is sent")
+        assert said["uwe"] == ("Bestellung {{ 7 }}", "is sent")
+        with pytest.raises(BadNotification, match="no template 'none'"):
+            await tell(site, template="none")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hocket.app import App
 from hocket.notify.live import Live
 from hocket.notify.notifier import Notifier
+from hocket.notify.templates import Templates
 from hocket.store.base import Store
 
 if TYPE_CHECKING:
@@ -27,12 +28,18 @@ class Keeping:
     Args:
         app: whose notifications it keeps.
         store: which it closes in the end.
+        folder: with templates; empty: none.
+
+    Raises: UsageError for a folder of templates that is none.
     """
 
-    def __init__(self, app: App, store: Store) -> None:
+    def __init__(self, app: App, store: Store, folder: str = "") -> None:
         self._app = app
         self.store = store
-        self.notifier = Notifier(store, time.time)
+        self.templates = app.templates or Templates()
+        if folder:
+            self.templates.load(folder)
+        self.notifier = Notifier(store, time.time, self.templates)
         self.delivery: Delivery | None = None
         self._live: asyncio.Task[None] | None = None
         self._delivering: asyncio.Task[None] | None = None
@@ -45,7 +52,10 @@ class Keeping:
 
     def deliver(self, settings: Settings) -> None:
         """Push to devices."""
-        from hocket.providers.composing import Composer  # lazy: only who delivers needs it
+        from hocket.providers.composing import (
+            Composer,
+            renderer,
+        )  # lazy: only who delivers needs it
         from hocket.providers.deliverer import Clocks  # lazy: as above
         from hocket.providers.delivery import Delivery  # lazy: as above
         from hocket.providers.registry import configured  # lazy: as above
@@ -54,7 +64,7 @@ class Keeping:
         self.delivery = Delivery(
             providers.values(),
             self.store,
-            Composer(),
+            Composer(renderer(self.templates)),
             Clocks(time.time, time.monotonic, random.random),
             settings.delivery_attempts,
             self.notifier.jobs.told,

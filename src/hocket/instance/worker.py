@@ -158,7 +158,8 @@ class Worker:
 
         data = self.settings.data
         alone = self.broker is None
-        keeping = Keeping(self.app, await store.open(data) if alone else store.connect(data))
+        kept = await store.open(data) if alone else store.connect(data)
+        keeping = Keeping(self.app, kept, self.settings.templates)
         if self.has_clients:
             keeping.attend(self.hub)
         if alone:

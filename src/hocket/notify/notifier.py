@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from hocket.notify.jobs import Job, Jobs
 from hocket.notify.model import Audience, Notification
 from hocket.notify.service import Notifications
+from hocket.notify.templates import Templates
 from hocket.store.base import Store
 
 
@@ -16,15 +19,18 @@ class Notifier:
     Args:
         store: where they are kept.
         wall_clock: seconds since 1970.
-        fill_in: see Notifications.
+        templates: of the app.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        wall_clock: Callable[[], float],
-        fill_in: Callable[[Notification], Notification] = lambda notification: notification,
-    ) -> None:
+    def __init__(self, store: Store, wall_clock: Callable[[], float], templates: Templates) -> None:
+        def fill_in(notification: Notification) -> Notification:
+            made = templates.render(notification.template, notification.variables)
+            return replace(
+                notification,
+                title=made.title or notification.title,
+                body=made.body or notification.body,
+            )
+
         self.notifications = Notifications(store, wall_clock, fill_in)
         self.jobs = Jobs(store, wall_clock)
         self.accepted = 0

@@ -41,7 +41,7 @@ class Notifications:
         wall_clock: seconds since 1970.
         fill_in: gives a notification the title and the body that its template says, in the
             language of those who have said none: for inboxes and whoever is connected. Raises
-            ValueError.
+            HocketError.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Notifications:
     def _filled_in(self, notification: Notification) -> Notification:
         try:
             return self._fill_in(notification)
-        except ValueError as error:
+        except HocketError as error:
             raise BadNotification(str(error)) from None
 
 

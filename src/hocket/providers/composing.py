@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from hocket.errors import HocketError
 from hocket.notify.model import Notification, Preferences
 from hocket.notify.preferences import preferences_or_none, quiet_until, wants
 from hocket.providers.base import Push
 from hocket.store.base import Claimed, Settled
+
+if TYPE_CHECKING:
+    from hocket.notify.templates import Templates
 
 KEPT: Final = 256  # notifications, preferences and texts that are remembered as they were made
 
@@ -36,11 +40,26 @@ def plain(notification: Notification, locale: str, count: int) -> Text:
     return Text(notification.title, notification.body)
 
 
+def renderer(templates: Templates) -> Render:
+    """As `plain`, for an app with templates."""
+
+    def render(notification: Notification, locale: str, count: int) -> Text:
+        if not notification.template:
+            return plain(notification, locale, count)
+        made = templates.render(notification.template, notification.variables, locale)
+        if notification.digest is None or count == 1:
+            return Text(made.title, made.body, made.html)
+        title = notification.digest.title.replace("{count}", str(count))
+        return Text(title, made.title or made.body)
+
+    return render
+
+
 class Composer:
     """Decides and composes. Nothing here waits.
 
     Args:
-        render: what a notification says; raises ValueError.
+        render: what a notification says; raises HocketError.
     """
 
     def __init__(self, render: Render = plain) -> None:
@@ -67,7 +86,7 @@ class Composer:
             return Settled(claimed.id, "retry", min(quiet, claimed.expires_at))
         try:
             text = self._text(claimed.content, preferences.locale, 1 + len(claimed.merged))
-        except ValueError as error:
+        except HocketError as error:
             return Settled(claimed.id, "failed", now, f"{error}")
         return Push(
             notification=claimed.notification,

@@ -9,6 +9,7 @@ import pytest
 
 from hocket.notify.model import Audience, Digest, Notification
 from hocket.notify.service import LEAST, BadNotification, Notifications
+from hocket.notify.templates import TemplateError
 from hocket.store.base import Conflict
 from tests.memory_store import MemoryStore
 from tests.support import asynchronous
@@ -97,7 +98,7 @@ async def test_a_template_fills_in_what_the_inbox_says() -> None:
 
     def fill_in(note: Notification) -> Notification:
         if note.template == "bad":
-            raise ValueError("there is no template 'bad'")
+            raise TemplateError("there is no template 'bad'")
         return msgspec.structs.replace(note, title="from the template")
 
     accepting = Notifications(store, lambda: 1.0, fill_in)
