@@ -175,9 +175,9 @@ class Server:
         try:
             async with asyncio.timeout(30):
                 reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                writer.write("\r\n".join([*lines, "", ""]).encode() + data)
-                answer = await reader.read()
-                writer.close()
+                with contextlib.closing(writer):
+                    writer.write("\r\n".join([*lines, "", ""]).encode() + data)
+                    answer = await reader.read()
         except (OSError, TimeoutError):
             return 0, None
         head, _, content = answer.partition(b"\r\n\r\n")

@@ -79,7 +79,8 @@ def api_page() -> str:
             continue
         parts += [_doc(thing), ""]
         for member, value in sorted(vars(thing).items()):
-            if not member.startswith("_") and member not in INTERNAL and inspect.getdoc(value):
+            internal = member.startswith("_") or {member, f"{name}.{member}"} & INTERNAL
+            if not internal and inspect.getdoc(value):
                 parts += [f"### {name}.{member}{_signature(value)}", "", _doc(value), ""]
     return "\n".join(parts)
 
@@ -87,8 +88,8 @@ def api_page() -> str:
 # Public in Python's sense, for other rooms of the house; not for users.
 INTERNAL = {
     "all_rooms", "room_names", "connection", "end", "joined", "nsp", "calls", "state", "deliver",
-    "admit", "report", "startup", "shutdown", "given", "hub", "static", "dynamic", "routes",
-    "runner", "mounts",
+    "admit", "App.report", "startup", "shutdown", "given", "hub", "static", "dynamic", "routes",
+    "runner", "mounts", "notifier", "providers", "templates",
 }  # fmt: skip
 
 
@@ -102,7 +103,7 @@ def _signature(value: Any) -> str:
     if not inspect.isfunction(value):
         return ""
     text = str(inspect.signature(value))
-    return re.sub(r"\(self(, )?", "(", text).replace("'", "")
+    return re.sub(r"'([^']+)'", r"\1", re.sub(r"\(self(, )?", "(", text))
 
 
 def included(page: str) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hocket.broker.local import LocalBroker
     from hocket.broker.messages import Numbers
     from hocket.instance.worker import Worker
+    from hocket.providers.delivery import Delivery
 
 PATIENCE: Final = 2.0  # seconds that another process may take to tell its numbers
 
@@ -60,6 +61,17 @@ def _handlers(worker: Worker, field: str) -> Value:
         for namespace, handlers in named
         for event, handler in handlers.all()
     }
+
+
+def _accepted(worker: Worker) -> Value:
+    keeping = worker.keeping
+    return 0 if keeping is None else keeping.notifier.notifications.accepted
+
+
+def _delivery(worker: Worker, read: Callable[[Delivery], Value], none: Value = 0) -> Value:
+    """Of the process that delivers; of others, nothing."""
+    delivery = worker.keeping.delivery if worker.keeping is not None else None
+    return none if delivery is None else read(delivery)
 
 
 METRICS: Final = [
@@ -133,6 +145,29 @@ METRICS: Final = [
     Metric(
         "handlers_running", "gauge", "Handlers that have begun and not ended.",
         lambda worker: sum(each.running for each in worker.engine.connections.values()),
+    ),
+    Metric("notifications_accepted", "counter", "Notifications stored.", _accepted),
+    Metric(
+        "deliveries", "counter",
+        "Deliveries to devices that were settled, and tries that are to be repeated (retry).",
+        lambda worker: _delivery(worker, lambda it: it.counts, {}), ("provider", "state"),
+    ),
+    Metric(
+        "deliveries_waiting", "gauge", "Deliveries to devices that are not settled.",
+        lambda worker: _delivery(worker, lambda it: it.waiting),
+    ),
+    Metric(
+        "deliveries_in_hand", "gauge", "Those of them that are claimed, by provider.",
+        lambda worker: _delivery(worker, lambda it: it.in_hand, {}), ("provider",),
+    ),
+    Metric(
+        "providers_paused", "gauge", "1 while a provider wants to be left alone.",
+        lambda worker: _delivery(worker, lambda it: it.paused, {}), ("provider",),
+    ),
+    Metric(
+        "release_lag_seconds", "gauge",
+        "How late a scheduled notification was released at most since this was last read.",
+        lambda worker: _delivery(worker, lambda it: it.take_lag()), join=max,
     ),
     Metric(
         "loop_lag_seconds", "gauge", "Longest delay of the event loop since this was last read.",

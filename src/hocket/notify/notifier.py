@@ -33,10 +33,8 @@ class Notifier:
 
         self.notifications = Notifications(store, wall_clock, fill_in)
         self.jobs = Jobs(store, wall_clock)
-        self.accepted = 0
 
     async def notify(self, audience: Audience, notification: Notification, key: str = "") -> Job:
         """See App.notify."""
         accepted = await self.notifications.accept(audience, notification, caller="app", key=key)
-        self.accepted += not accepted.replayed
         return Job(accepted.id, self.jobs)

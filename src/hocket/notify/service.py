@@ -53,6 +53,7 @@ class Notifications:
         self._store = store
         self._now = wall_clock
         self._fill_in = fill_in
+        self.accepted = 0  # since the process began
 
     async def accept(
         self,
@@ -78,7 +79,7 @@ class Notifications:
             notification = self._filled_in(notification)
         content = check(audience, notification, now)
         id = new_id()
-        return await self._store.do(
+        accepted = await self._store.do(
             Accept(
                 id=id,
                 caller=caller,
@@ -92,6 +93,8 @@ class Notifications:
                 collapse_key=notification.collapse_key or id,
             )
         )
+        self.accepted += not accepted.replayed
+        return accepted
 
     def _filled_in(self, notification: Notification) -> Notification:
         try:

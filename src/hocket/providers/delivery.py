@@ -86,6 +86,16 @@ class Delivery:
         """Deliveries that are not settled."""
         return sum(self._waiting.values())
 
+    @property
+    def in_hand(self) -> dict[str, float]:
+        """Deliveries that are claimed, by provider."""
+        return {name: each.in_hand for name, each in self.deliverers.items()}
+
+    @property
+    def paused(self) -> dict[str, float]:
+        """1 or 0, by provider."""
+        return {name: float(each.paused) for name, each in self.deliverers.items()}
+
     # Life
 
     async def run(self) -> None:

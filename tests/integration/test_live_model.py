@@ -1,0 +1,249 @@
+"""The inbox and live events against a simple model: through any history of clients that come and go,
+notifications at once and scheduled, stores and workers that are started again and reloads, a client
+is told what its inbox has, in that order, each once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hocket import App, Audience, Notification, Socket, store
+from hocket.instance.keeping import Keeping
+from hocket.instance.worker import Worker
+from hocket.store.base import Inbox, JoinTopic, LeaveTopic, ReleaseDue
+from hocket.store.sqlite.process import keep
+from tests.integration.test_sse import Listener
+from tests.support import Gone, Site, WebSocketClient, asynchronous, serving_together, succeeding
+
+USERS = ("ada", "bob", "eve")
+
+
+def make_app() -> App:
+    app = App()
+
+    @app.on("connect")
+    def connect(socket: Socket, auth: dict[str, Any]) -> None:
+        socket.user = auth["user"]
+
+    return app
+
+
+class Client:
+    """One that remembers where it was, over WebSocket or Server-Sent Events."""
+
+    def __init__(self, user: str, over_sse: bool) -> None:
+        self.user = user
+        self.over_sse = over_sse
+        self.cursor: int | None = None
+        self.told: list[int] = []
+        self.wire: WebSocketClient | Listener | None = None
+
+    async def come(self, site: Site, newest: int) -> None:
+        if self.wire is not None:
+            return
+        if self.cursor is None:
+            self.cursor = newest
+        if self.over_sse:
+            self.wire = await Listener.opened(
+                site, f"/events?user={self.user}", f"Last-Event-ID: {self.cursor}"
+            )
+            assert self.wire.opening.startswith("HTTP/1.1 200 ")
+        else:
+            self.wire = client = await WebSocketClient.opened(site)
+            await client.say("40" + json.dumps({"user": self.user, "after": self.cursor}))
+            assert (await client.text()).startswith("40")
+
+    async def hear(self) -> None:
+        """One notification."""
+        if isinstance(self.wire, Listener):
+            while (event := await self.wire.event()).get("event") != "notification":
+                pass
+            seq = json.loads(event["data"])[0]["seq"]
+            assert event["id"] == str(seq)
+        else:
+            assert self.wire is not None
+            seq = json.loads((await self.wire.text()).removeprefix("42"))[1]["seq"]
+        self.told.append(seq)
+        self.cursor = seq
+
+    async def hear_up_to(self, wanted: list[int]) -> None:
+        if self.wire is not None:
+            with contextlib.suppress(Gone):
+                while len(self.told) < len(wanted):
+                    await self.hear()
+        assert self.told == wanted[: len(self.told)]
+
+    def leave(self) -> None:
+        if self.wire is not None:
+            self.wire.close()
+            self.wire = None
+
+
+class History:
+    """A server that lives through it, and the model: whom each notification is for, by `seq`."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.clients = [Client(user, sse) for user in USERS for sse in (False, True)]
+        self.released: list[set[str]] = []
+        self.scheduled: list[tuple[float, set[str]]] = []
+        self.known: set[str] = set()
+        self.topic: set[str] = set()
+
+    def wanted(self, client: Client, start: int) -> list[int]:
+        every = enumerate(self.released, 1)
+        return [seq for seq, users in every if client.user in users and seq > start]
+
+    # The store
+
+    async def open_store(self) -> None:
+        self._end, ready = asyncio.Event(), asyncio.Event()
+        self._keeping = asyncio.create_task(keep(self.data, ready.set, self._end))
+        await ready.wait()
+
+    async def close_store(self) -> None:
+        self._end.set()
+        await self._keeping
+
+    # What happens
+
+    async def live(self, acts: list[tuple[str, int]]) -> None:
+        self._starts: dict[Client, int] = {}
+        await self.open_store()
+        async with AsyncExitStack() as stack:
+            self.stack = stack
+            await self.serve()
+            for act, number in acts:
+                await getattr(self, act)(number)
+            await self.check()
+            for client in self.clients:
+                client.leave()
+        await self.close_store()
+
+    async def serve(self) -> None:
+        [self.site] = await self.stack.enter_async_context(serving_together(make_app, 1))
+        assert self.site.app.store is not None
+        self.store = self.site.app.store
+
+    async def come(self, number: int) -> None:
+        client = self.clients[number % len(self.clients)]
+        self._starts.setdefault(client, len(self.released))
+        await client.come(self.site, len(self.released))
+        self.known.add(client.user)
+
+    async def leave(self, number: int) -> None:
+        """Perhaps before it has heard what was told to it."""
+        client = self.clients[number % len(self.clients)]
+        if client.wire is not None and number % 2:
+            await client.hear_up_to(self.wanted(client, self._starts[client]))
+        client.leave()
+
+    async def notify(self, number: int) -> None:
+        users, audience = self.audience(number)
+        await self.site.app.notify(audience, Notification(title="x"))
+        self.released.append(users)
+
+    async def schedule(self, number: int) -> None:
+        users, audience = self.audience(number)
+        at = time.time() + 100 + number
+        await self.site.app.notify(audience, Notification(title="later", send_at=at))
+        self.scheduled.append((at, users))
+
+    async def release(self, number: int) -> None:
+        self.scheduled.sort(key=lambda each: each[0])
+        due, self.scheduled = self.scheduled[:1], self.scheduled[1:]
+        for at, users in due:
+            same = [each for each in self.scheduled if each[0] <= at]
+            self.scheduled = [each for each in self.scheduled if each not in same]
+            await self.store.do(ReleaseDue(at))
+            self.released += [users, *[each[1] for each in same]]
+
+    async def join(self, number: int) -> None:
+        user = USERS[number % 3]
+        await self.store.do(JoinTopic("news", user))
+        self.topic.add(user)
+        self.known.add(user)
+
+    async def quit(self, number: int) -> None:
+        user = USERS[number % 3]
+        await self.store.do(LeaveTopic("news", user))
+        self.topic.discard(user)
+
+    async def restart_store(self, number: int) -> None:
+        await self.close_store()
+        await self.open_store()
+
+    async def restart_worker(self, number: int) -> None:
+        """Its clients lose their connections, and what was on the way to them."""
+        for client in self.clients:
+            client.leave()
+        await self.stack.pop_all().aclose()
+        await self.serve()
+
+    async def reload(self, number: int) -> None:
+        new = make_app()
+        async with succeeding(self.site, new):
+            pass
+        self.site.app = new
+        assert new.store is not None
+        self.store = new.store
+
+    def audience(self, number: int) -> tuple[set[str], Audience]:
+        named = {user for at, user in enumerate(USERS) if number >> at & 1}
+        if number % 5 == 0:
+            return set(self.topic), Audience.topic("news")
+        if number % 5 == 1:
+            return set(self.known), Audience.all()
+        if number % 5 == 2:
+            self.known |= named
+            return {*self.known, *named}, Audience.all() | Audience.users("zoe", *sorted(named))
+        self.known |= named
+        return named, Audience.users("zoe", *sorted(named))
+
+    async def check(self) -> None:
+        for client in self.clients:
+            inbox = await self.store.do(Inbox(client.user, after=0, limit=1000))
+            assert [row.seq for row in inbox] == self.wanted(client, 0)
+            if client in self._starts:
+                await client.come(self.site, 0)
+                await client.hear_up_to(self.wanted(client, self._starts[client]))
+
+
+@contextlib.contextmanager
+def kept_at(data: Path) -> Iterator[None]:
+    async def keep_there(worker: Worker) -> Keeping:
+        keeping = Keeping(worker.app, store.connect(data))
+        keeping.attend(worker.hub)
+        return keeping
+
+    with mock.patch.object(Worker, "keep", keep_there):
+        yield
+
+
+ACTS = ("come", "leave", "notify", "schedule", "release", "join", "quit")
+RARE = ("restart_store", "restart_worker", "reload")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(ACTS * 3 + ("come", "notify") * 4 + RARE), st.integers(0, 63)),
+        min_size=5,
+        max_size=40,
+    )
+)
+def test_clients_are_told_what_their_inboxes_have(acts: list[tuple[str, int]]) -> None:
+    with tempfile.TemporaryDirectory() as folder, kept_at(Path(folder, "data")):
+        asynchronous(History(Path(folder, "data")).live)(acts)
