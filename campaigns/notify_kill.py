@@ -13,6 +13,7 @@ import dataclasses
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -345,9 +346,8 @@ def main() -> None:
     for item in items:
         print(f"  {item.name}: asked {item.asked}, found {item.found}: "
               f"{'ok' if item.ok else 'NOT OK'}")  # fmt: skip
-    for line in errors.splitlines():
-        if "internal error" in line or "Traceback" in line:
-            print("  log:", line)
+    for part in re.split(r"(?=^Traceback|^.* internal error)", errors, flags=re.M)[1:]:
+        print("  log:", part[:1500])
     raise SystemExit(0 if all(item.ok for item in items) else 1)
 
 

@@ -1,6 +1,6 @@
-"""The inbox and live events against a simple model: through any history of clients that come and go,
-notifications at once and scheduled, stores and workers that are started again and reloads, a client
-is told what its inbox has, in that order, each once.
+"""The inbox and live events against a simple model: through any history of clients that come and
+go, notifications at once and scheduled, stores and workers that are started again and reloads, a
+client is told what its inbox has, in that order, each once.
 """
 
 from __future__ import annotations
@@ -194,8 +194,7 @@ class History:
 
     async def reload(self, number: int) -> None:
         new = make_app()
-        async with succeeding(self.site, new):
-            pass
+        await self.stack.enter_async_context(succeeding(self.site, new))
         self.site.app = new
         assert new.store is not None
         self.store = new.store

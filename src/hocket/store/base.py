@@ -380,8 +380,9 @@ class Settled(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Settle(Operation[None], frozen=True):
-    """Write down how deliveries went. What this connection has no lease on any more is left as it
-    is.
+    """Write down how deliveries went. What another connection has a lease on is left as it is. What
+    nobody has one on counts: the store was started again since it was claimed, and whoever claimed
+    it has sent it.
     """
 
     results: tuple[Settled, ...]

@@ -46,11 +46,18 @@ ORDER BY due LIMIT 1
 -- name: in_hand
 SELECT l.leader, d.id, d.notification, d.device, n.state = 'cancelled',
   EXISTS (SELECT 1 FROM devices WHERE id = d.device AND user = d.user)
-FROM json_each(?) AS j
+FROM json_each(?1) AS j
 CROSS JOIN leases AS l ON l.leader = j.value
 CROSS JOIN deliveries AS d ON d.id = l.delivery
 CROSS JOIN notifications AS n ON n.number = d.notification
-WHERE l.owner = ?
+WHERE l.owner = ?2
+UNION ALL
+SELECT d.id, d.id, d.notification, d.device, n.state = 'cancelled',
+  EXISTS (SELECT 1 FROM devices WHERE id = d.device AND user = d.user)
+FROM json_each(?1) AS j
+CROSS JOIN deliveries AS d ON d.id = j.value
+CROSS JOIN notifications AS n ON n.number = d.notification
+WHERE d.due IS NOT NULL AND NOT EXISTS (SELECT 1 FROM leases WHERE delivery = d.id)
 -- name: give_back
 DELETE FROM leases WHERE delivery = ?
 -- name: settle
