@@ -62,6 +62,8 @@ class Client(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(HIGH)
         self._server.clients.add(self)
+        if self._server.closed:  # it came in the moment of the end
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -151,6 +153,7 @@ class Server:
     def __init__(self, group: Group) -> None:
         self.group = group
         self.clients: set[Client] = set()
+        self.closed = False
         self._numbers = itertools.count(1)
         self._frames: dict[int, tuple[Event, bytes]] = {}
 
@@ -182,6 +185,7 @@ class Server:
     async def close(self) -> None:
         """What was asked for is answered first."""
         self._server.close()
+        self.closed = True
         self.group.close()
         for client in list(self.clients):
             client.close()
