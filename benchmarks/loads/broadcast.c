@@ -3,7 +3,7 @@
  *   broadcast PORT CLIENTS raw|socketio|centrifuge|sse [browser] [storm|moment]
  *
  * It connects all clients to 127.0.0.1:PORT, at most 200 at a time (in a storm 4,000, or all in one moment), and prints one line of JSON. Then every line on stdin
- * is a round (`large`: of a message of 16 KiB), and prints another: the first client sends "go" (for SSE, where clients only listen, a request GET /go
+ * is a round (`large`: of a message of 16 KiB; `wait`: of one that somebody else asks for), and prints another: the first client sends "go" (for SSE, where clients only listen, a request GET /go
  * does), and each client must get that broadcast exactly once. After the end of stdin it listens a little longer for
  * broadcasts that nobody asked for, and exits with 0.
  *
@@ -59,13 +59,13 @@ static void go(int large) {
   while (write(by_request.fd, request, size) != size) usleep(100); /* not connected yet */
 }
 
-static void broadcast(int large) {
+static void broadcast(char how) {
   now_on->number++;
   now_on->received.reached = 0;
   now_on->sent_at = 0;
   now_on->asked_at = progress = now();
   now_on->open = 1;
-  go(large);
+  if (how != 'w') go(how == 'l');
   await(&now_on->received, turn_or_stall);
   now_on->open = 0;
   qsort(latencies, total, sizeof *latencies, ascending);
@@ -81,7 +81,7 @@ static void serve_stdin(void) {
     ssize_t got = read(STDIN_FILENO, asked, sizeof asked);
     if (got <= 0) break;
     for (ssize_t i = 0; i < got; i++)
-      if (asked[i] == '\n') broadcast(asked[0] == 'l');
+      if (asked[i] == '\n') broadcast(asked[0]);
   }
   dismiss();
   forget_stdin();

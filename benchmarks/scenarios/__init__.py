@@ -11,6 +11,7 @@ from benchmarks.scenarios import (
     garbage,
     head,
     hello,
+    notify50k,
     overload,
     pauses,
     rooms,
@@ -44,5 +45,6 @@ SCENARIOS = {
         silent,
         apps,
         pauses,
+        notify50k,
     )
 }

@@ -14,7 +14,7 @@ from tests.integration.programs import ROOT, environment
 
 SCENARIOS = [
     *("broadcast", "head", "connect", "echo", "start", "busy", "timer", "sse"),
-    *("broadcast50k", "storm", "rooms", "fairness", "overload", "silent", "pauses"),
+    *("broadcast50k", "storm", "rooms", "fairness", "overload", "silent", "pauses", "notify50k"),
 ]
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")

@@ -4,8 +4,17 @@ of one's own live there, but none of its `on_startup`: that is for those who hav
 
 from __future__ import annotations
 
+import contextlib
+import os
+from typing import Final
+
 from hocket.instance.control import AnyMessage, Open, Retire, Took
 from hocket.instance.member import Member
+
+
+# What clients are told live does not wait for pushes, which take the network's time anyway: where
+# the cores are few, workers come first.
+NICE: Final = 15
 
 
 class DeliveryMember(Member):
@@ -14,6 +23,8 @@ class DeliveryMember(Member):
     """
 
     async def begin(self) -> None:
+        with contextlib.suppress(OSError):
+            os.nice(NICE)
         await super().begin()
         if self.worker.keeping is not None:
             self.worker.keeping.deliver(self.worker.settings)

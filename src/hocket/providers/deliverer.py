@@ -30,6 +30,7 @@ SOON: Final = 0.05  # seconds until it is asked again where it had nothing after
 AGAIN: Final = 0.2  # seconds until a store that is not there is asked again
 SHORT: Final = 2.0  # seconds of a pause for which what is in hand is kept
 FINISH: Final = 10.0  # seconds that pushes on their way have when the process ends
+QUIET: Final = 10.0  # seconds between two lines in the log about a provider that raises
 ERROR: Final = 200  # characters of an error that are kept
 
 
@@ -84,6 +85,7 @@ class Deliverer:
         self._room = asyncio.Event()  # something has left the queue
         self._done = asyncio.Event()  # there is something to settle
         self._ending = False
+        self._quiet_until = 0.0
 
     @property
     def paused(self) -> bool:
@@ -232,8 +234,15 @@ class Deliverer:
                 raise
             return Retry("the provider cancelled itself")
         except Exception as error:
-            log.exception("provider %s failed", self.provider.name)
+            self._log(error)
             return Retry(f"{type(error).__name__}: {error}")
+
+    def _log(self, error: Exception) -> None:
+        """A provider that fails does so thousands of times."""
+        now = self._clocks.steady()
+        if now >= self._quiet_until:
+            self._quiet_until = now + QUIET
+            log.error("provider %s failed", self.provider.name, exc_info=error)
 
     # Settling
 
