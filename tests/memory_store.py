@@ -182,12 +182,12 @@ class MemoryStore:
         named = [user for user in kept.recipients if not everybody or user not in before]
         parts = [*([()] if everybody else []), *_batched(named, size)] or [()]
         for index, users in enumerate(parts):
+            to_all, last = everybody and not index, index == len(parts) - 1
             self.say(
                 base.Released(
-                    kept.seq, asked.id, asked.content, at, everybody and not index, kept.number, users,
-                    index == len(parts) - 1,
+                    kept.seq, asked.id, asked.content, at, to_all, kept.number, users, last
                 )
-            )  # fmt: skip
+            )
         self.released.append(self.said[-1])  # type: ignore[arg-type]
         self._progress(kept)
 

@@ -42,7 +42,17 @@ from hocket.store.base import (
     Store,
     TopicsOf,
 )
-from tests.contract.stores import LATER, Opened, accept, claim, local, served, settle
+from tests.contract.stores import (
+    LATER,
+    Opened,
+    accept,
+    claim,
+    client,
+    local,
+    served,
+    serving,
+    settle,
+)
 from tests.support import asynchronous
 
 stores = pytest.mark.parametrize("opened", [local, served])
@@ -554,3 +564,21 @@ async def test_what_is_too_much_is_refused(opened: Opened, tmp_path: Path) -> No
         with pytest.raises(ValueError, match="too large"):
             await store.do(Deliveries("n", after=2**63))
         assert (await row(store, "n")).state == "done"
+
+
+@asynchronous
+async def test_a_settle_counts_where_nobody_else_has_the_lease(tmp_path: Path) -> None:
+    """Whoever claimed before the store was started again has sent it; another may have it now."""
+    async with served(tmp_path) as first:
+        await device(first, "ada")
+        await device(first, "bob")
+        await first.do(accept("n"))
+    async with client(tmp_path) as first:
+        async with serving(tmp_path):
+            sent, taken = await claim(first)
+        async with serving(tmp_path), client(tmp_path) as other:
+            again = await claim(other, limit=1)
+            kept = next(each for each in (sent, taken) if each.id != again[0].id)
+            await settle(first, [sent, taken], "delivered")
+            states = {each.id: each.state for each in await other.do(Deliveries("n"))}
+            assert states == {kept.id: "delivered", again[0].id: "leased"}

@@ -18,6 +18,7 @@ from hocket.notify.service import BadNotification
 from hocket.providers.base import Dead, Delivered, Failed, Limits, Outcome, Push, Retry
 from hocket.providers.delivery import Delivery
 from hocket.store.base import Devices, RegisterDevice, SetPreferences
+from tests.integration.test_metrics import numbers
 from tests.support import Site, asynchronous, eventually, serving
 
 
@@ -110,6 +111,12 @@ async def test_every_device_gets_its_push_and_the_report_adds_up(tmp_path: Path)
         assert {result.state for result in results} == {"delivered"}
         report = await job.report()
         assert report.status == status
+        found = await numbers(site)
+        assert found["hocket_notifications_accepted_total"] == 1
+        assert found['hocket_deliveries_total{provider="pager",state="delivered"}'] == 60
+        assert found["hocket_deliveries_waiting"] == 0
+        assert found['hocket_deliveries_in_hand{provider="pager"}'] == 0
+        assert found['hocket_providers_paused{provider="pager"}'] == 0
         push = pager.pushes[0]
         assert push.collapse_key == push.notification == job.id
         assert (push.title, push.body, push.url, push.icon) == ("Hi", "there", "/x", "/i")
@@ -173,8 +180,12 @@ async def test_what_always_fails_fails_for_good_and_keeps_its_device(tmp_path: P
 @asynchronous
 async def test_only_the_providers_word_prunes_a_device(tmp_path: Path) -> None:
     async def act(push: Push) -> Outcome:
-        long_ago = Dead("gone", since=1.0)
-        return {"dead": Dead("410"), "again": long_ago, "bad": Failed("payload")}[push.token]
+        answers: dict[str, Outcome] = {
+            "dead": Dead("410"),
+            "again": Dead("gone", since=1.0),
+            "bad": Failed("payload"),
+        }
+        return answers[push.token]
 
     async with delivering(tmp_path, Pager(act)) as site:
         for token in ("dead", "again", "bad"):

@@ -11,7 +11,6 @@ from typing import Final
 from hocket.instance.control import AnyMessage, Open, Retire, Took
 from hocket.instance.member import Member
 
-
 # What clients are told live does not wait for pushes, which take the network's time anyway: where
 # the cores are few, workers come first.
 NICE: Final = 15

@@ -157,8 +157,10 @@ class Delivery:
             if name not in self.deliverers:
                 log.error("devices have the provider %r, which there is not", name)
                 self._start(Absent(name))
-        if 0 < due.release <= now and await self._store.do(ReleaseDue(now)):
-            self._lag = max(self._lag, self._clocks.wall() - due.release)
+        if 0 < due.release <= now:
+            released = await self._store.do(ReleaseDue(now))
+            if released:
+                self._lag = max(self._lag, self._clocks.wall() - due.release)
         if (
             not self.deliverers
         ):  # claims are what makes deliveries, if only to find that there are none
