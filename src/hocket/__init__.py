@@ -13,6 +13,7 @@ from hocket.hub.target import Target
 from hocket.instance.foreground import run_app
 
 if TYPE_CHECKING:
+    from hocket.identity.model import Identity
     from hocket.instance.emitter import Emitter
     from hocket.notify.jobs import Job
     from hocket.notify.model import Audience, Notification
@@ -31,6 +32,7 @@ __all__ = [
     "Emitter",
     "Handshake",
     "HocketError",
+    "Identity",
     "Job",
     "Namespace",
     "Notification",
@@ -43,6 +45,7 @@ __all__ = [
 _LATER = {  # not everybody needs them: by the module that has them
     "Audience": "hocket.notify.model",
     "Emitter": "hocket.instance.emitter",
+    "Identity": "hocket.identity.model",
     "Job": "hocket.notify.jobs",
     "Notification": "hocket.notify.model",
 }

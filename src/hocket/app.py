@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hocket.notify.templates import Templates
     from hocket.providers.base import Provider
     from hocket.store.base import Store
+    from hocket.identity.authenticator import Authenticator
     from hocket.transport.asgi import AsgiApp
     from hocket.transport.mounts import Mounts
 
@@ -179,6 +180,10 @@ class App(Namespace):
         self.dynamic: dict[re.Pattern[str], Handlers] = {}
         self.routes = Routes()
         self.mounts: Mounts | None = None
+        self.authenticator: Authenticator | None = None  # while it runs, where anybody is asked
+        self.needs_identity = False  # also without a key or a function: for REST
+        self.event_paths: list[str] = []  # of Server-Sent Events, besides the setting's
+        self.identify_hook: Callable[[Handshake], Any] | None = None
         self._handshake_hooks: list[Callable[[Handshake], Any]] = []
         self._error_hooks: list[Callable[..., Any]] = []
         self._startup_hooks: list[Callable[[], Any]] = []
@@ -257,6 +262,21 @@ class App(Namespace):
         ConnectError refuses it with HTTP 403.
         """
         self._handshake_hooks.append(function)
+        return function
+
+    def authenticate(self, function: F) -> F:
+        """Register the function (handshake) that says who a client is, `def` or `async def`: a
+        user's name (str; "" for somebody without one), or an Identity. None leaves it to the token
+        that the client shows, where keys for tokens are set. ConnectError refuses.
+
+        It is asked for every namespace before middleware and `connect`, and by the REST API. What
+        it says is `socket.user`.
+
+        Raises: ValueError for a second one.
+        """
+        if self.identify_hook is not None:
+            raise ValueError("authenticate already has a function")
+        self.identify_hook = function
         return function
 
     def on_error(self, function: F) -> F:

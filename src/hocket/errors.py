@@ -9,10 +9,12 @@
     │   ├── HTTPError        an HTTP status
     │   ├── WebSocketError   a close code (RFC 6455 section 7.4)
     │   └── PacketError      a bad Engine.IO or Socket.IO packet: the session ends
+    ├── Denied               nobody that may come in, or not to this; carries a code for machines
     └── UsageError           a person can mend it: one line on stderr, exit status 2
 
-The second half are the reasons that a `disconnect` handler gets. Where Socket.IO has a reason for
-the case, the text is Socket.IO's.
+The second part are the reasons that a `disconnect` handler gets. Where Socket.IO has a reason for
+the case, the text is Socket.IO's. The third are the codes of Denied: what a client finds under
+`data.code` of its `connect_error`, and under `code` of a REST answer.
 """
 
 from __future__ import annotations
@@ -82,6 +84,15 @@ class PacketError(ProtocolError):
     """An Engine.IO or Socket.IO packet that cannot be: the session ends with `parse error`."""
 
 
+class Denied(HocketError):
+    """Who asks may not: `code` is one of those at this page's end, the message is for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
 class UsageError(HocketError):
     """Something that a person can mend; the message says how."""
 
@@ -97,3 +108,18 @@ SERVER_LEFT: Final = "server namespace disconnect"
 SERVER_CLOSED: Final = "forced server close"
 SHUTTING_DOWN: Final = "server shutting down"
 SLOW_CONSUMER: Final = "slow-consumer"
+TOKEN_EXPIRED: Final = "token-expired"  # the client's token did, on a live connection
+
+# Why somebody is not let in, or not let do something.
+TOKEN_REQUIRED: Final = "token-required"  # no token, or none that is signed by a key that counts
+TOKEN_EARLY: Final = "token-early"  # its `nbf` is still to come
+TOKEN_AUDIENCE: Final = "token-audience"  # it is for another server
+TOKEN_ISSUER: Final = "token-issuer"  # it is from another login
+TOKEN_CLAIMS: Final = "token-claims"  # signed, but without a `sub` or `exp` that can be used
+KEYS_UNAVAILABLE: Final = "keys-unavailable"  # the JWKS cannot be read now: try again
+NOT_ALLOWED: Final = "not-allowed"  # `@app.authenticate` said no
+KEY_INVALID: Final = "key-invalid"  # an API key that is unknown, revoked or not right
+KEY_REQUIRED: Final = "key-required"  # a user's token does not open what is for servers
+USER_REQUIRED: Final = "user-required"  # an API key is no user
+SCOPE_MISSING: Final = "scope-missing"  # the API key may do other things
+CSRF_REQUIRED: Final = "csrf-required"  # a change by cookie without a good X-CSRF-Token

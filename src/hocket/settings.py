@@ -85,6 +85,22 @@ def _networks(value: Any) -> tuple[Any, ...]:
         ) from None
 
 
+def _name(value: Any) -> str:
+    if not str(value).isascii() or not str(value).replace("-", "_").isidentifier():
+        raise ValueError("a name of letters, digits, - and _")
+    return str(value)
+
+
+def _keys(value: Any) -> str:
+    text = str(value)
+    if text.startswith("http://"):
+        from urllib.parse import urlsplit  # lazy: for those who have a key set
+
+        if urlsplit(text).hostname not in ("localhost", "127.0.0.1", "::1"):
+            raise ValueError("an https URL or a file: whoever can change the keys can be anybody")
+    return text
+
+
 def setting(
     default: Any, parse: Callable[[Any], Any], help: str, unit: str = "", secret: bool = False
 ) -> Any:
@@ -255,6 +271,20 @@ class Settings:
         _flag,
         "let webhooks and push subscriptions lead into private networks and over plain http: for "
         "tests only, it lets users reach whatever this machine can",
+    )
+    token_public_key: str = setting(
+        "", str, "PEM file with the public key of a login that signs tokens (RS256 or ES256)"
+    )
+    token_jwks: str = setting(
+        "",
+        _keys,
+        "https URL, or file, of the JSON Web Key Set of a login that signs tokens (RS256, ES256); "
+        "http only from this machine",
+    )
+    token_audience: str = setting("", str, "what tokens must have as `aud`; empty: no `aud`")
+    token_issuer: str = setting("", str, "what tokens must have as `iss`; empty: anything")
+    token_cookie: str = setting(
+        "hocket_token", _name, "cookie in which a browser may carry its token"
     )
     log_format: str = setting("text", str, "log lines for people (text) or for machines (json)")
     log_level: str = setting(

@@ -28,7 +28,7 @@ from hocket.broker.roles import WORKER
 
 class SocketOf(msgspec.Struct, array_like=True, frozen=True):
     """A socket of a session. `calls`: ids of events whose acks the old process waits for. `seen`:
-    see hub.Doorkeeper.
+    see hub.Doorkeeper. `expires`: when its client's token does (seconds since 1970; 0: never).
     """
 
     id: str
@@ -39,6 +39,7 @@ class SocketOf(msgspec.Struct, array_like=True, frozen=True):
     auth: dict[str, Any]
     calls: list[int]
     seen: int = -1
+    expires: float = 0.0
 
 
 class Stream(msgspec.Struct, array_like=True, frozen=True):

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from hocket.errors import UsageError
-from hocket.identity.tokens import check_secret, make_token
+from hocket.identity.tokens import MAX_USER, Rules, check_secret, make_token
 from hocket.settings import load
 
 MOST_HOURS = 87_600  # ten years
@@ -23,16 +23,20 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--hours", type=float, default=24.0, help="how long it is valid (default: 24)"
     )
+    parser.add_argument("--audience", help="its `aud` (default: the setting token_audience)")
+    parser.add_argument("--issuer", help="its `iss` (default: the setting token_issuer)")
     parser.set_defaults(command=token)
 
 
 def token(args: argparse.Namespace) -> None:
-    secret = load({}).secret
+    settings = load({})
+    secret = settings.secret
     if not secret:
         raise UsageError("set HOCKET_SECRET to the server's secret first")
     check_secret(secret)
-    if not args.user:
-        raise UsageError("--user needs a name")
+    if not 0 < len(args.user) <= MAX_USER:
+        raise UsageError(f"--user needs a name of 1 to {MAX_USER} characters")
     if not 0 < args.hours <= MOST_HOURS:
         raise UsageError(f"--hours is more than 0 and at most {MOST_HOURS}")
-    print(make_token(secret, args.user, time.time(), args.hours * 3600))
+    rules = Rules(args.audience or settings.token_audience, args.issuer or settings.token_issuer)
+    print(make_token(secret, args.user, time.time(), args.hours * 3600, rules))

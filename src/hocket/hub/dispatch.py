@@ -163,15 +163,23 @@ class Dispatcher:
         else:
             socket.deliver(packet)
 
-    def connect(self, socket: Socket, auth: dict[str, Any], accept: Accept, refuse: Refuse) -> None:
-        """Middleware, then the `connect` handler, then `accept` or `refuse`: at once if none of
-        them waits.
+    def connect(
+        self,
+        socket: Socket,
+        auth: dict[str, Any],
+        accept: Accept,
+        refuse: Refuse,
+        guard: Handler | None = None,
+    ) -> None:
+        """The guard, middleware, then the `connect` handler, then `accept` or `refuse`: at once if
+        none of them waits.
         """
         handlers = socket.nsp.handlers
+        steps = handlers.entry if guard is None else [guard, *handlers.entry]
         if handlers.waits_at_entry:
-            self._connect_soon(socket, auth, handlers.entry, accept, refuse)
+            self._connect_soon(socket, auth, steps, accept, refuse)
         else:
-            self._connect_now(socket, auth, handlers.entry, accept, refuse)
+            self._connect_now(socket, auth, steps, accept, refuse)
 
     def _connect_soon(
         self,

@@ -27,6 +27,8 @@ from hocket.protocol.engineio import EncodedPacket
 if TYPE_CHECKING:
     from hocket.broker.base import Broker
     from hocket.hub.elsewhere import Elsewhere
+    from hocket.hub.expiry import Expiry
+    from hocket.hub.handlers import Handler
 
 
 class Doorkeeper(Protocol):
@@ -77,7 +79,9 @@ class Hub:
         self._lock = threading.Lock()
         self._asked = 0
         self.elsewhere: Elsewhere | None = None
+        self.guard: Handler | None = None  # what everybody passes first, in every namespace
         self.doorkeeper: Doorkeeper | None = None
+        self.expiry: Expiry | None = None
         engine.layer = self
 
     def join_others(self, broker: Broker) -> None:
@@ -206,11 +210,12 @@ class Hub:
         socket = Socket(self.engine.loop.new_id(), nsp, connection, packet.data)
         self.fanout.catch_up(connection)  # in this namespace it gets nothing from before
         connection.sockets += (socket,)
-        if nsp.handlers.entry or self.doorkeeper is not None:
+        handled = bool(nsp.handlers.entry) or self.guard is not None
+        if handled or self.doorkeeper is not None:
             socket.end = self._stand_in(socket)
         nsp.everyone.add(socket)
-        if nsp.handlers.entry:
-            self.dispatch.connect(socket, packet.data or {}, self._accept, self._refuse)
+        if handled:
+            self.dispatch.connect(socket, packet.data or {}, self._accept, self._refuse, self.guard)
         else:
             self._accept(socket)
 

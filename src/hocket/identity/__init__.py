@@ -1,1 +1,1 @@
-"""Who a client is, and who may do what: one place for every way in."""
+"""Who somebody is and what they may do, for every way in: tokens, API keys, cookies."""

@@ -70,6 +70,7 @@ class Worker:
     relay: Relay
     gateway: Gateway
     entrance: Entrance
+    origins: Origins
 
     def __init__(
         self, app: App, settings: Settings, clock: Callable[[], float] = time.perf_counter
@@ -121,7 +122,9 @@ class Worker:
         self.loop = self._make_loop()
         self.engine = Engine(limits_of(self.settings), self.loop)
         self.hub = Hub(self.engine, self.app.static, self.app.dynamic, self.app.report)
+        self.origins = Origins(self.settings.origins)
         self._make_transports()
+        self._ask_who()
         self.entrance = Entrance(
             self._asyncio, self.reactor, capacity_of(self.settings), self.accepted
         )
@@ -191,6 +194,18 @@ class Worker:
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
 
+    def _ask_who(self) -> None:
+        """Where anybody is to say who they are: who decides that."""
+        settings, app = self.settings, self.app
+        keys = settings.secret or settings.token_public_key or settings.token_jwks
+        if not keys and app.identify_hook is None and not app.needs_identity:
+            return
+        from hocket.identity.guard import attend  # lazy: PyJWT is 20 ms of the start
+
+        app.authenticator = attend(self.hub, settings, app.identify_hook, self.origins.trusts)
+        if (expiry := self.hub.expiry) is not None:
+            self._every(expiry.tick_seconds, expiry.tick)
+
     def _make_transports(self) -> None:
         settings = self.settings
         self.linger = linger = Linger(self.loop, self.reactor)
@@ -211,13 +226,15 @@ class Worker:
             self.reactor,
             linger,
             self.http,
-            Origins(settings.origins),
+            self.origins,
             self.app.admit(),
             settings.compression,
         )
         routes = RouteRunner(self.loop, self.http, self.app.routes)
         self.mounted = self._mount(routes)
-        built_in: dict[str, BuiltIn] = {settings.sse_path: gateway.events}
+        built_in: dict[str, BuiltIn] = dict.fromkeys(
+            (settings.sse_path, *self.app.event_paths), gateway.events
+        )
         if settings.metrics != "off":
             built_in["/metrics"] = Metrics(self, settings.metrics == "all")
         self.front_door = FrontDoor(

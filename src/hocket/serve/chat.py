@@ -15,21 +15,17 @@ guests}`.
 from __future__ import annotations
 
 import time
-from http.cookies import CookieError, SimpleCookie
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
 from hocket.app import App
 from hocket.chat.rooms import ChatRooms
-from hocket.errors import ConnectError
 from hocket.hub.ids import Ids
 from hocket.hub.socket import Socket
-from hocket.identity.tokens import read_token
 
 MAX_ROOMS_EACH: Final = 50  # rooms that one client may be in
 WELCOME_ROOMS: Final = 20  # rooms that a newcomer is told of
-COOKIE: Final = "hocket_token"
 
 RoomName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
@@ -75,12 +71,12 @@ class Chat:
 
     Args:
         app: where its events are registered.
-        secret: the key of the tokens that clients must show; empty: guests choose a name.
+        guests: clients choose a name; else who they are was found out before they come here.
     """
 
-    def __init__(self, app: App, secret: str) -> None:
+    def __init__(self, app: App, guests: bool) -> None:
         self._app = app
-        self._secret = secret
+        self._guests = guests
         self._new_id = Ids()
         self.rooms = ChatRooms(time.time, self._new_id)
         app.on("connect")(self.connect)
@@ -101,24 +97,16 @@ class Chat:
         return handler
 
     def connect(self, socket: Socket, auth: dict[str, Any]) -> None:
-        socket.user = self._named(socket, auth) if self._secret else self._guest(auth)
+        if self._guests:
+            socket.user = self._guest(auth)
         socket.emit(
             "welcome",
             {
                 "user": socket.user,
                 "rooms": self.rooms.occupied(WELCOME_ROOMS),
-                "guests": not self._secret,
+                "guests": self._guests,
             },
         )
-
-    def _named(self, socket: Socket, auth: dict[str, Any]) -> str:
-        token = auth.get("token") or _bearer(socket) or _cookie(socket)
-        if not isinstance(token, str) or not token:
-            raise ConnectError("a token is needed", {"code": "token-required"})
-        user = read_token(self._secret, token)
-        if user is None:
-            raise ConnectError("the token is not valid", {"code": "token-required"})
-        return user
 
     def _guest(self, auth: dict[str, Any]) -> str:
         name = auth.get("name")
@@ -173,17 +161,3 @@ class Chat:
     def _announce(self, room: str, what: str, user: str) -> None:
         count = len(self.rooms.members(room))
         self._app.to(chat_room(room)).emit("members", {"room": room, what: user, "count": count})
-
-
-def _bearer(socket: Socket) -> str:
-    scheme, _, token = socket.handshake.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def _cookie(socket: Socket) -> str:
-    """Only pages of allowed origins get this far, so a cookie cannot be used by a foreign page."""
-    try:
-        morsel = SimpleCookie(socket.handshake.headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return ""
-    return morsel.value if morsel else ""

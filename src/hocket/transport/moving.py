@@ -208,6 +208,8 @@ class Mover:
         connection.sockets += (socket,)
         nsp.everyone.add(socket)
         nsp.join(socket, one.rooms)
+        if one.expires and self._hub.expiry is not None:
+            self._hub.expiry.expect(one.namespace, one.id, one.expires)
         if one.calls:
             socket.calls = {id: forward(socket, id) for id in one.calls}
         if self._hub.doorkeeper is not None and one.seen >= 0:
@@ -215,7 +217,7 @@ class Mover:
         return True
 
     def _describe(self, socket: Socket) -> SocketOf:
-        doorkeeper = self._hub.doorkeeper
+        doorkeeper, expiry = self._hub.doorkeeper, self._hub.expiry
         return SocketOf(
             socket.id,
             socket.nsp.name,
@@ -225,6 +227,7 @@ class Mover:
             portable(socket.handshake.auth),
             list(socket.calls or ()),
             -1 if doorkeeper is None else doorkeeper.seen_by(socket),
+            0.0 if expiry is None else expiry.end_of(socket.id),
         )
 
     def _put_stream(self, connection: Connection, session: Session, fd: int) -> None:

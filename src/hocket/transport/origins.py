@@ -4,7 +4,7 @@ and 3.2).
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
 from hocket.protocol.http1 import Request
@@ -40,11 +40,20 @@ class Origins:
         if self._any or not request.has(b"origin"):
             return True
         origin = request.get(b"origin").decode("latin-1").lower()
-        return (
-            not origin
-            or origin in self._allowed
-            or _same(origin, request.host.decode("latin-1").lower())
-        )
+        return not origin or self._is_ours(origin, request.host.decode("latin-1").lower())
+
+    def trusts(self, headers: Mapping[str, str]) -> bool:
+        """Whether the page that sent these request headers may use its user's cookies: one of
+        ours or of a listed origin. "*" lists nobody. Without an Origin the browser says otherwise
+        whether it was a foreign page (Fetch Metadata, section 2.2).
+        """
+        origin = headers.get("origin", "").lower()
+        if not origin:
+            return headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+        return self._is_ours(origin, headers.get("host", "").lower())
+
+    def _is_ours(self, origin: str, host: str) -> bool:
+        return origin in self._allowed or _same(origin, host)
 
     def headers(self, request: Request) -> list[tuple[bytes, bytes]]:
         """CORS headers for the answer to a request from another origin that is admitted."""

@@ -16,6 +16,7 @@ from hocket.errors import (
     SERVER_CLOSED,
     SHUTTING_DOWN,
     SLOW_CONSUMER,
+    TOKEN_EXPIRED,
     TRANSPORT_CLOSE,
     TRANSPORT_ERROR,
     PacketError,
@@ -278,7 +279,7 @@ class PollingTransport(SessionTransport):
         if reason == PING_TIMEOUT or queue.poll is not None:
             queue.packets.append(last)
             self._flush(queue, last=True)
-        elif reason == SERVER_CLOSED:
+        elif reason in (SERVER_CLOSED, TOKEN_EXPIRED):
             queue.packets.append(last)
             self._farewells[connection.sid] = queue.payload()
             self._call_later(FAREWELL, lambda: self._forget(connection.sid))

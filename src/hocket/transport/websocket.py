@@ -7,6 +7,7 @@ from hocket.errors import (
     PING_TIMEOUT,
     SHUTTING_DOWN,
     SLOW_CONSUMER,
+    TOKEN_EXPIRED,
     TRANSPORT_CLOSE,
     TRANSPORT_ERROR,
     HTTPError,
@@ -24,7 +25,8 @@ _SWITCH = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Accept: %b\r\n%b\r\n"
 )
-_CLOSE_CODES = {SHUTTING_DOWN: 1001, PARSE_ERROR: websocket.POLICY}  # any other reason: 1000
+# Any other reason: 1000. Applications choose codes from 4000 on (RFC 6455 section 7.4.2).
+_CLOSE_CODES = {SHUTTING_DOWN: 1001, PARSE_ERROR: websocket.POLICY, TOKEN_EXPIRED: 4401}
 
 
 class Frame(engineio.EncodedPacket):
@@ -155,8 +157,7 @@ class WebSocketTransport(StreamTransport):
         if reason in (TRANSPORT_CLOSE, TRANSPORT_ERROR, PING_TIMEOUT, SLOW_CONSUMER):
             self.reactor.close(connection, reset=reason == SLOW_CONSUMER)
             return
-        self.engine.fanout.send(
-            connection,
-            Frame(websocket.CLOSE, _CLOSE_CODES.get(reason, websocket.NORMAL).to_bytes(2, "big")),
-        )
+        code = _CLOSE_CODES.get(reason, websocket.NORMAL).to_bytes(2, "big")
+        text = reason.encode() if reason == TOKEN_EXPIRED else b""
+        self.engine.fanout.send(connection, Frame(websocket.CLOSE, code + text))
         self.part(connection)
