@@ -18,17 +18,22 @@ from hocket.hub.target import Target
 from hocket.transport.routes import Routes
 
 if TYPE_CHECKING:
+    from hocket.errors import HTTPError
     from hocket.hub.elsewhere import RemoteSocket
     from hocket.hub.namespace import Namespace as RunningNamespace
+    from hocket.identity.authenticator import Authenticator
     from hocket.notify.jobs import Job
     from hocket.notify.model import Audience, Notification
     from hocket.notify.notifier import Notifier
     from hocket.notify.templates import Templates
+    from hocket.protocol.http1 import Field
     from hocket.providers.base import Provider
+    from hocket.settings import Settings
     from hocket.store.base import Store
-    from hocket.identity.authenticator import Authenticator
     from hocket.transport.asgi import AsgiApp
     from hocket.transport.mounts import Mounts
+    from hocket.transport.origins import Origins
+    from hocket.transport.sse import Explain
 
 log = logging.getLogger("hocket")
 
@@ -181,8 +186,13 @@ class App(Namespace):
         self.routes = Routes()
         self.mounts: Mounts | None = None
         self.authenticator: Authenticator | None = None  # while it runs, where anybody is asked
-        self.needs_identity = False  # also without a key or a function: for REST
-        self.event_paths: list[str] = []  # of Server-Sent Events, besides the setting's
+        self.origins: Origins | None = None  # while it runs
+        self.settings: Settings | None = None  # while it runs
+        # What the REST API adds.
+        self.needs_identity = False  # also without a key or a function
+        self.event_paths: dict[str, Explain] = {}  # of Server-Sent Events to users
+        self.body_limits: dict[str, int] = {}  # bytes by path, where it is not `max_payload`
+        self.explain: Callable[[str, HTTPError], tuple[Field, bytes] | None] | None = None
         self.identify_hook: Callable[[Handshake], Any] | None = None
         self._handshake_hooks: list[Callable[[Handshake], Any]] = []
         self._error_hooks: list[Callable[..., Any]] = []

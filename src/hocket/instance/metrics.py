@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from hocket.errors import SLOW_CONSUMER, HTTPError
 from hocket.hub.outbox import Backlog
 from hocket.protocol.http1 import Request, response
-from hocket.transport.http import HttpStream, error_response
+from hocket.transport.http import HttpStream
 
 if TYPE_CHECKING:
     from hocket.broker.local import LocalBroker
@@ -223,7 +223,7 @@ class Metrics:
     def __call__(self, stream: HttpStream, request: Request) -> None:
         if not self._everybody and not _is_local(stream, request):
             error = HTTPError(404, "not found")
-            stream.transport.answer(stream, error_response(error, request))
+            stream.transport.answer(stream, stream.transport.error_response(error, request))
         elif self._worker.broker is not None and self._worker.broker.peers:
             self._worker.loop.spawn(self._answer_for_all(stream, request, self._worker.broker))
         else:

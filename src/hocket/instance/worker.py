@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from hocket.app import App
-from hocket.errors import SHUTTING_DOWN
+from hocket.errors import SHUTTING_DOWN, HTTPError
 from hocket.hub.engine import WORKERS, Engine, Limits, Loop
 from hocket.hub.hub import Hub
 from hocket.hub.ids import Ids
@@ -32,8 +32,11 @@ from hocket.transport.routes import RouteRunner
 if TYPE_CHECKING:
     from hocket.broker.local import LocalBroker
     from hocket.instance.keeping import Keeping
+    from hocket.protocol.http1 import Request
+    from hocket.transport.http import HttpStream
     from hocket.transport.mounts import MountRunner
     from hocket.transport.relay import Relay
+    from hocket.transport.sse import Explain
 
 log = logging.getLogger("hocket")
 
@@ -232,9 +235,13 @@ class Worker:
         )
         routes = RouteRunner(self.loop, self.http, self.app.routes)
         self.mounted = self._mount(routes)
-        built_in: dict[str, BuiltIn] = dict.fromkeys(
-            (settings.sse_path, *self.app.event_paths), gateway.events
-        )
+        built_in: dict[str, BuiltIn] = {
+            settings.sse_path: gateway.events,
+            **{
+                path: functools.partial(self._events_of_users, explain)
+                for path, explain in self.app.event_paths.items()
+            },
+        }
         if settings.metrics != "off":
             built_in["/metrics"] = Metrics(self, settings.metrics == "all")
         self.front_door = FrontDoor(
@@ -247,6 +254,15 @@ class Worker:
             self.mounted,
         )
         self.front_door.attend(self.http)
+        self.app.origins, self.app.settings = self.origins, settings
+        self.http.limits = self.app.body_limits
+        self.http.explain = self.app.explain or self.http.explain
+
+    def _events_of_users(self, explain: Explain, stream: HttpStream, request: Request) -> None:
+        """As the setting `sse_path`'s, for those who have said who they are."""
+        if self.hub.guard is None:
+            raise HTTPError(401, "a token is needed")
+        self.gateway.events(stream, request, explain)
 
     def _meet(self, broker: LocalBroker) -> None:
         from hocket.transport.relay import Relay, chooser  # lazy: one worker alone needs none of it

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from hocket.errors import HTTPError
 from hocket.protocol.http1 import CONTINUE, Field, Request, response_head
-from hocket.transport.http import HttpStream, HttpTransport, error_response
+from hocket.transport.http import HttpStream, HttpTransport
 
 log = logging.getLogger("hocket")
 
@@ -107,7 +107,7 @@ class Exchange:
         elif self._stream.busy:
             self._complete = True
             error = HTTPError(500, "internal error")
-            self._http.answer(self._stream, error_response(error, self._request))
+            self._http.answer(self._stream, self._http.error_response(error, self._request))
 
     # The request's body
 

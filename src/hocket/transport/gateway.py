@@ -18,12 +18,12 @@ from hocket.hub.engine import Engine
 from hocket.hub.handshake import Handshake
 from hocket.protocol.engineio import WEBSOCKET
 from hocket.protocol.http1 import Request, response
-from hocket.transport.http import HttpStream, HttpTransport, error_response
+from hocket.transport.http import HttpStream, HttpTransport
 from hocket.transport.linger import Linger
 from hocket.transport.origins import Origins
 from hocket.transport.polling import PollingTransport
 from hocket.transport.reactor import Reactor, write_small
-from hocket.transport.sse import SseTransport
+from hocket.transport.sse import Explain, SseTransport, as_it_is
 from hocket.transport.upgrade import UpgradeTransport
 from hocket.transport.websocket import WebSocketTransport, deflate_answer, switch_response
 
@@ -157,14 +157,14 @@ class Gateway:
 
     # Server-Sent Events
 
-    def events(self, stream: HttpStream, request: Request) -> None:
-        """A client that wants to listen."""
+    def events(self, stream: HttpStream, request: Request, explain: Explain = as_it_is) -> None:
+        """A client that wants to listen. `explain`: see SseTransport.open."""
         headers = self._origins.headers(request)
         stream.keep_alive = False
         try:
             if not self._origins.admits(request):
                 raise Refused((FORBIDDEN[0], ORIGIN), 403)
-            self._enter(stream, request, lambda: self.sse.open(stream, request, headers))
+            self._enter(stream, request, lambda: self.sse.open(stream, request, headers, explain))
         except Refused as refused:
             whole = response(refused.status, [_JSON, *headers], refused.body, close=True)
             self._http.answer(stream, whole)
@@ -269,4 +269,4 @@ class Gateway:
                 ),
             )
         except HTTPError as error:
-            self._http.answer(stream, error_response(error, request))
+            self._http.answer(stream, self._http.error_response(error, request))

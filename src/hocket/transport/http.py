@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 from hocket.errors import HTTPError
@@ -16,6 +16,7 @@ from hocket.protocol.http1 import (
     HEAD_END,
     MAX_HEAD,
     Body,
+    Field,
     Request,
     body_of,
     response,
@@ -125,6 +126,10 @@ class HttpTransport:
         # Moves a stream to the worker that is to serve its request, with all that came from that
         # request on; False: it is to be served here. None: there is one worker.
         self.elsewhere: Callable[[HttpStream, Request, bytes], bool] | None = None
+        # Bytes that the bodies of requests for these paths may have, where it is not `max_body`.
+        self.limits: Mapping[str, int] = {}
+        # The media type and body that say an error of a path; None: plain text.
+        self.explain: Callable[[str, HTTPError], tuple[Field, bytes] | None] = _plainly
         self.handle: Callable[[HttpStream, Request, bytes], None] = _nothing_here
         # Takes over a stream that asks for a WebSocket, with what came behind its head; False: the
         # request is to be answered as if it did not ask (RFC 9110 section 7.8).
@@ -289,7 +294,8 @@ class HttpTransport:
         if request.length == 0:
             self._begin(stream, request, b"")
             return rest
-        stream.request, stream.body = request, body_of(request, self._max_body)
+        stream.request = request  # for `refuse`
+        stream.body = body_of(request, self.limits.get(request.path, self._max_body))
         if request.expects and not rest:
             self.send(stream, CONTINUE)
         return rest
@@ -341,9 +347,20 @@ class HttpTransport:
         try:
             self.handle(stream, request, body)
         except HTTPError as error:
-            self.answer(stream, error_response(error, request))
+            self.answer(stream, self.error_response(error, request))
 
     # Responses
+
+    def error_response(self, error: HTTPError, request: Request) -> bytes:
+        """The answer to a request that cannot be served."""
+        media, body = self.explain(request.path, error) or _in_text(error)
+        return response(
+            error.status,
+            [media, *error.fields],
+            body,
+            head_only=request.method == "HEAD",
+            close=not request.keep_alive,
+        )
 
     def send(self, stream: HttpStream, data: bytes) -> None:
         """Bytes to a stream, at the end of this turn or when the client takes them."""
@@ -380,23 +397,20 @@ class HttpTransport:
 
     def refuse(self, stream: HttpStream, error: HTTPError) -> None:
         """A request that cannot be read on from: say why and close."""
+        path = stream.request.path if stream.request is not None else ""
         stream.request = stream.body = stream.intake = None
-        self.send(
-            stream,
-            response(error.status, [_TEXT, *error.fields], f"{error}\n".encode(), close=True),
-        )
+        media, body = self.explain(path, error) or _in_text(error)
+        self.send(stream, response(error.status, [media, *error.fields], body, close=True))
         self._abort(stream)
         self.leave(stream)
 
 
-def error_response(error: HTTPError, request: Request) -> bytes:
-    return response(
-        error.status,
-        [_TEXT, *error.fields],
-        f"{error}\n".encode(),
-        head_only=request.method == "HEAD",
-        close=not request.keep_alive,
-    )
+def _in_text(error: HTTPError) -> tuple[Field, bytes]:
+    return _TEXT, f"{error}\n".encode()
+
+
+def _plainly(path: str, error: HTTPError) -> None:
+    """In plain text."""
 
 
 def _no_upgrade(stream: HttpStream, request: Request, rest: bytes) -> bool:

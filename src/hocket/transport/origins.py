@@ -57,8 +57,17 @@ class Origins:
 
     def headers(self, request: Request) -> list[tuple[bytes, bytes]]:
         """CORS headers for the answer to a request from another origin that is admitted."""
-        origin = request.get(b"origin")
-        if not origin or not self.admits(request):
+        if not self.admits(request):
+            return []
+        return self.cors(request.get(b"origin"))
+
+    def cors_for(self, origin: str, host: str) -> list[tuple[bytes, bytes]]:
+        """As `headers`, for an Origin and a Host."""
+        is_admitted = self._any or self._is_ours(origin.lower(), host.lower())
+        return self.cors(origin.encode("latin-1")) if is_admitted else []
+
+    def cors(self, origin: bytes) -> list[tuple[bytes, bytes]]:
+        if not origin:
             return []
         fields = [(b"access-control-allow-origin", origin), (b"vary", b"origin")]
         if not self._any:  # with "*" anybody may ask, so nobody's cookies count

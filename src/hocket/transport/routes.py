@@ -15,7 +15,7 @@ import msgspec
 from hocket.errors import HTTPError
 from hocket.hub.engine import Loop
 from hocket.protocol.http1 import Field, Request, response
-from hocket.transport.http import HttpStream, HttpTransport, error_response
+from hocket.transport.http import HttpStream, HttpTransport
 
 log = logging.getLogger("hocket")
 
@@ -209,7 +209,7 @@ class RouteRunner:
             )
             answer = HTTPError(500, "internal error")
         if stream.busy:
-            self._http.answer(stream, error_response(answer, request))
+            self._http.answer(stream, self._http.error_response(answer, request))
 
 
 def _has_it(request: Request, status: int, fields: tuple[Field, ...]) -> bool:

@@ -6,6 +6,7 @@ ends with its connection, which `EventSource` takes as the sign to come back.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -36,23 +37,32 @@ _REFUSED: Final = b"44"
 _CUT: Final = frozenset({TRANSPORT_CLOSE, TRANSPORT_ERROR, PING_TIMEOUT, SLOW_CONSUMER})
 
 
+# What the payload of a CONNECT_ERROR is as a response: status, fields, body.
+Explain = Callable[[bytes], tuple[int, list[Field], bytes]]
+
+
+def as_it_is(payload: bytes) -> tuple[int, list[Field], bytes]:
+    return 403, [_JSON], payload
+
+
 class Opening:
     """The outbox of a session whose `connect` handler has not decided yet: the CONNECT answer
     becomes the response's head, a refusal the whole response.
     """
 
-    __slots__ = ("_fields", "_transport")
+    __slots__ = ("_explain", "_fields", "_transport")
 
-    def __init__(self, transport: SseTransport, fields: list[Field]) -> None:
+    def __init__(self, transport: SseTransport, fields: list[Field], explain: Explain) -> None:
         self._transport = transport
         self._fields = fields
+        self._explain = explain
 
     def put(self, connection: Connection, packet: EncodedPacket) -> None:
         if packet.text.startswith(_ACCEPTED):
             self._transport.accept(connection, self._fields)
         elif packet.text.startswith(_REFUSED):
-            body = packet.text[len(_REFUSED) :]
-            whole = response(403, [_JSON, *self._fields], body, close=True)
+            status, fields, body = self._explain(packet.text[len(_REFUSED) :])
+            whole = response(status, [*fields, *self._fields], body, close=True)
             self._transport.refuse(connection, whole)
 
 
@@ -62,15 +72,22 @@ class SseTransport(StreamTransport):
     name = "sse"
     answers = False
 
-    def open(self, stream: HttpStream, request: Request, fields: list[Field]) -> None:
+    def open(
+        self,
+        stream: HttpStream,
+        request: Request,
+        fields: list[Field],
+        explain: Explain = as_it_is,
+    ) -> None:
         """A client wants to listen: it connects to the namespace `/`, and its query is its `auth`.
 
         Args:
             fields: CORS headers for the response.
+            explain: says a refusal.
         """
         connection = self.engine.open(self, SSE, request.head, stream.address, stream.secure)
         self.reactor.replace(stream, connection)
-        connection.outbox = Opening(self, fields)
+        connection.outbox = Opening(self, fields, explain)
         self.engine.receive_text(connection, b"40" + msgspec.json.encode(request.params()))
 
     def accept(self, connection: Connection, fields: list[Field]) -> None:
