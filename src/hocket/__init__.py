@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hocket.instance.emitter import Emitter
     from hocket.notify.jobs import Job
     from hocket.notify.model import Audience, Notification
+    from hocket.serve.api import add_api
 
 App.runner = run_app
 
@@ -39,6 +40,7 @@ __all__ = [
     "Overloaded",
     "Socket",
     "Target",
+    "add_api",
 ]
 
 
@@ -48,6 +50,7 @@ _LATER = {  # not everybody needs them: by the module that has them
     "Identity": "hocket.identity.model",
     "Job": "hocket.notify.jobs",
     "Notification": "hocket.notify.model",
+    "add_api": "hocket.serve.api",
 }
 
 

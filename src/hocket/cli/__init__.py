@@ -12,6 +12,7 @@ from hocket.cli import (
     devices,
     doctor,
     drain,
+    key,
     reload,
     run,
     serve,
@@ -20,7 +21,7 @@ from hocket.cli import (
 )
 from hocket.errors import UsageError
 
-COMMANDS = (serve, run, reload, drain, doctor, bench, token, vapid, devices, backup)
+COMMANDS = (serve, run, reload, drain, doctor, bench, token, key, vapid, devices, backup)
 
 
 def main(argv: list[str] | None = None) -> None:

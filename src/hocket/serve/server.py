@@ -6,6 +6,7 @@ import ipaddress
 
 from hocket.app import App
 from hocket.errors import UsageError
+from hocket.serve.api import add_api
 from hocket.serve.chat import Chat
 from hocket.serve.pages import add_health, add_pages
 from hocket.settings import Settings
@@ -19,6 +20,8 @@ def make_app(settings: Settings) -> App:
     app = App()
     Chat(app, guests=not has_keys(settings))
     add_pages(app)
+    if settings.data:
+        add_api(app)
     add_health(app, lambda: app.hub is not None)
     return app
 

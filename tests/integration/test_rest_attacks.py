@@ -1,0 +1,411 @@
+"""What must not work, with the exact answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hocket import App
+from hocket.identity import fetch
+from hocket.identity.csrf import is_csrf, make_csrf
+from hocket.identity.keyset import read_pem
+from hocket.serve.api import routes
+from hocket.serve.api.notifications import MAX_BODY
+from hocket.store.base import Keys, RevokeKey
+from tests.integration.rest import SECRET, Caller, refusal, rest, token
+from tests.support import Wire, asynchronous, head
+from tests.unit.identity.signing import (
+    by_hand,
+    jwk,
+    key_set,
+    other_rsa_key,
+    pem,
+    rsa_key,
+    signed,
+)
+from tests.unit.identity.test_fetch import OK, answering
+
+NOTE: dict[str, Any] = {"audience": {"all": True}, "notification": {"title": "x"}}
+FOREIGN = "Origin: https://evil.example"
+
+
+def claims(**more: Any) -> dict[str, Any]:
+    return {"sub": "ada", "exp": time.time() + 60, **more}
+
+
+# Tokens and keys
+
+
+@asynchronous
+async def test_forged_tokens(tmp_path: Path) -> None:
+    path = tmp_path / "key.pem"
+    path.write_bytes(pem(rsa_key()))
+    settings: dict[str, Any] = {"token_public_key": str(path), "token_audience": "here"}
+    async with rest(tmp_path / "data", **settings) as api:
+        for text, code in (
+            (by_hand({"alg": "none"}, claims()), "token-required"),
+            (by_hand({"alg": "none"}, claims(), SECRET.encode()), "token-required"),
+            (by_hand({"alg": "HS256"}, claims(), pem(rsa_key())), "token-required"),
+            (by_hand({"alg": "RS256"}, claims(), SECRET.encode()), "token-required"),
+            (signed(other_rsa_key(), "RS256", **claims(aud="here")), "token-required"),
+            (signed(rsa_key(), "RS256", **claims(exp=time.time() - 1)), "token-audience"),
+            (signed(rsa_key(), "RS256", **claims(aud="there")), "token-audience"),
+            (signed(rsa_key(), "RS256", **claims(aud="here", exp=1)), "token-expired"),
+        ):
+            answer = await api.bearer(text)("GET", "/v1/inbox")
+            assert refusal(answer) == (401, code), text
+            assert answer["www-authenticate"].startswith('Bearer realm="hocket"')
+        good = signed(rsa_key(), "RS256", **claims(aud="here"))
+        assert (await api.bearer(good)("GET", "/v1/inbox")).status == 200
+    assert list(read_pem(path.read_bytes())) == ["RS256"]
+
+
+@asynchronous
+async def test_a_users_token_opens_no_server_route(tmp_path: Path) -> None:
+    async with rest(tmp_path) as api:
+        ada = api.user("ada")
+        for method, path, body in (
+            ("POST", "/v1/notifications", NOTE),
+            ("GET", "/v1/notifications/x", None),
+            ("GET", "/v1/notifications/x/deliveries", None),
+            ("POST", "/v1/notifications/x/cancel", None),
+            ("PUT", "/v1/topics/news/users/ada", None),
+            ("DELETE", "/v1/topics/news/users/ada", None),
+        ):
+            assert refusal(await ada(method, path, body)) == (403, "key-required")
+        id = await api.send()
+        assert refusal(await ada("GET", f"/v1/notifications/{id}")) == (403, "key-required")
+
+
+@asynchronous
+async def test_a_key_is_no_user(tmp_path: Path) -> None:
+    async with rest(tmp_path) as api:
+        server = await api.key("*")
+        for method, path in (
+            ("GET", "/v1/inbox"),
+            ("GET", "/v1/inbox/unread"),
+            ("POST", "/v1/inbox/read"),
+            ("POST", "/v1/inbox/x/read"),
+            ("GET", "/v1/preferences"),
+            ("PUT", "/v1/preferences"),
+            ("GET", "/v1/csrf"),
+        ):
+            assert refusal(await server(method, path)) == (403, "user-required")
+        body = {"provider": "fcm", "token": "t"}
+        assert refusal(await server("POST", "/v1/devices", body)) == (422, "invalid")
+
+
+@asynchronous
+async def test_a_key_of_too_small_a_scope(tmp_path: Path) -> None:
+    allowed = {
+        "notify": {"send", "status"},
+        "read": {"status", "devices"},
+        "devices": {"register", "devices"},
+        "topics": {"join"},
+        "*": {"send", "status", "register", "devices", "join"},
+    }
+    device = {"user": "ada", "provider": "fcm", "token": "t"}
+    async with rest(tmp_path) as api:
+        for scope, names in allowed.items():
+            server = await api.key(scope)
+            for name, method, path, body in (
+                ("send", "POST", "/v1/notifications", NOTE),
+                ("status", "GET", "/v1/notifications/nothing", None),
+                ("register", "POST", "/v1/devices", device),
+                ("devices", "GET", "/v1/devices", None),
+                ("join", "PUT", "/v1/topics/news/users/ada", None),
+            ):
+                answer = await server(method, path, body)
+                if name in names:
+                    assert answer.status in (200, 201, 202, 204, 404), (scope, name)
+                else:
+                    assert refusal(answer) == (403, "scope-missing"), (scope, name)
+
+
+@asynchronous
+async def test_keys_that_are_none(tmp_path: Path) -> None:
+    async with rest(tmp_path) as api:
+        text = await api.key_text("*")
+        assert (await api.bearer(text)("GET", "/v1/devices")).status == 200
+        id, secret = text.split("_", 2)[1:]
+        last = "A" if text[-1] != "A" else "B"
+        for wrong in (
+            text[:-1],
+            text[:-1] + last,
+            text + "x",
+            f"hk_{id}_",
+            f"hk_{'0' * 16}_{secret}",
+            f"hk_{id}_{hashlib.sha256(secret.encode()).hexdigest()[:43]}",
+            "hk_' OR 1=1 --",
+            "hk_",
+        ):
+            answer = await api.bearer(wrong)("GET", "/v1/devices")
+            assert refusal(answer) == (401, "key-invalid"), wrong
+        store = api.site.app.store
+        assert store is not None
+        rows = [row for row in await store.do(Keys()) if row.id == id]
+        assert rows[0].hash == hashlib.sha256(secret.encode()).digest()
+        assert await store.do(RevokeKey(id))
+        assert refusal(await api.bearer(text)("GET", "/v1/devices")) == (401, "key-invalid")
+
+
+@asynchronous
+async def test_who_shows_nothing(tmp_path: Path) -> None:
+    async with rest(tmp_path) as api:
+        for fields in ((), ("Authorization: Basic YTpi",), ("Authorization: Bearer",)):
+            answer = await Caller(api.site, fields)("GET", "/v1/inbox")
+            assert refusal(answer) == (401, "token-required")
+            assert answer["www-authenticate"] == 'Bearer realm="hocket"'
+        query = await api.nobody("GET", f"/v1/inbox?token={token('ada')}")
+        assert refusal(query) == (401, "token-required"), "URLs end up in logs"
+
+
+# Other people's things
+
+
+@asynchronous
+async def test_another_users_things_are_as_if_they_were_not(tmp_path: Path) -> None:
+    async with rest(tmp_path) as api:
+        ada, bob = api.user("ada"), api.user("bob")
+        device = (await ada("POST", "/v1/devices", {"provider": "fcm", "token": "t"})).json["id"]
+        note = await api.send("ada")
+        for method, theirs, nothing in (
+            ("DELETE", f"/v1/devices/{device}", "/v1/devices/nothing"),
+            ("POST", f"/v1/inbox/{note}/read", "/v1/inbox/nothing/read"),
+            ("POST", f"/v1/inbox/{note}/unread", "/v1/inbox/nothing/unread"),
+            ("POST", f"/v1/inbox/{note}/archive", "/v1/inbox/nothing/archive"),
+        ):
+            one, other = await bob(method, theirs), await bob(method, nothing)
+            assert refusal(one) == refusal(other) == (404, "not-found")
+            assert one.body.replace(note.encode(), b"nothing") == other.body
+        answer = await bob("POST", "/v1/inbox/read", {"ids": [note]})
+        assert refusal(answer) == (404, "not-found")
+        for path in ("/v1/devices?user=ada", "/v1/topics?user=ada", "/v1/topics?user=nobody"):
+            assert refusal(await bob("GET", path)) == (403, "not-yours")
+        body = {"user": "ada", "provider": "fcm", "token": "u"}
+        assert refusal(await bob("POST", "/v1/devices", body)) == (403, "not-yours")
+        assert (await bob.get("/v1/inbox"))["items"] == []
+        assert await ada.get("/v1/inbox/unread") == {"unread": 1}
+        assert len((await ada.get("/v1/devices"))["items"]) == 1
+
+
+# Cookies
+
+
+def cookie(name: str, *more: str) -> str:
+    return "; ".join([f"Cookie: hocket_token={token(name)}", *more])
+
+
+@asynchronous
+async def test_a_change_by_cookie_needs_a_csrf_token(tmp_path: Path) -> None:
+    async with rest(tmp_path) as api:
+        session = cookie("ada")
+        page = f"Origin: {api.site.url}"
+        ada = Caller(api.site, (session, page))
+        assert (await ada.get("/v1/inbox/unread")) == {"unread": 0}
+        assert refusal(await ada("POST", "/v1/inbox/read")) == (403, "csrf-required")
+
+        given = await ada("GET", "/v1/csrf")
+        csrf = given.json["token"]
+        assert given["set-cookie"] == f"hocket_csrf={csrf}; Path=/v1; SameSite=Strict"
+        both = (f"{session}; hocket_csrf={csrf}", page)
+        assert (await Caller(api.site, both)("POST", "/v1/inbox/read")).status == 403
+        header = f"X-CSRF-Token: {csrf}"
+        good = await Caller(api.site, both)("POST", "/v1/inbox/read", None, header)
+        assert good.status == 204
+        without_origin = Caller(api.site, both[:1])
+        assert (await without_origin("POST", "/v1/inbox/read", None, header)).status == 204
+
+        forged = make_csrf("another session")
+        for fields in (
+            (session, page, header),
+            (f"{session}; hocket_csrf={forged}", page, f"X-CSRF-Token: {forged}"),
+            (f"{session}; hocket_csrf={csrf}", page, "X-CSRF-Token: "),
+            (f"{session}; hocket_csrf=", page, "X-CSRF-Token: "),
+            (f"{session}; hocket_csrf={csrf}x", page, f"X-CSRF-Token: {csrf}x"),
+            (f"{cookie('ada')}; hocket_csrf=.", page, "X-CSRF-Token: ."),
+        ):
+            answer = await Caller(api.site, fields)("POST", "/v1/inbox/read")
+            assert refusal(answer) == (403, "csrf-required"), fields
+        bearer = api.user("ada")
+        assert (await bearer("POST", "/v1/inbox/read")).status == 204, "no browser adds that"
+
+
+@asynchronous
+async def test_a_foreign_page_with_cookies(tmp_path: Path) -> None:
+    async with rest(tmp_path, origins="*") as api:
+        csrf = make_csrf(token("ada"))
+        session = cookie("ada", f"hocket_csrf={csrf}")
+        for fields in ((session, FOREIGN), (session, "Sec-Fetch-Site: cross-site")):
+            caller = Caller(api.site, fields)
+            for method, path in (("GET", "/v1/inbox"), ("GET", "/v1/csrf"), ("GET", "/v1/events")):
+                assert refusal(await caller(method, path)) == (401, "token-required")
+            answer = await caller("POST", "/v1/inbox/read", None, f"X-CSRF-Token: {csrf}")
+            assert refusal(answer) == (401, "token-required")
+
+
+@asynchronous
+async def test_what_browsers_are_told_of_other_origins(tmp_path: Path) -> None:
+    listed = "https://app.example"
+    async with rest(tmp_path, origins=[listed]) as api:
+        answer = await api.nobody("OPTIONS", "/v1/devices/x", None, f"Origin: {listed}")
+        assert answer.status == 204
+        assert answer["access-control-allow-origin"] == listed
+        assert "DELETE" in answer["access-control-allow-methods"]
+        assert "x-csrf-token" in answer["access-control-allow-headers"]
+        answer = await api.user("ada")("GET", "/v1/inbox", None, f"Origin: {listed}")
+        assert (answer["access-control-allow-origin"], answer["vary"]) == (listed, "origin")
+        for method, path in (("OPTIONS", "/v1/inbox"), ("GET", "/v1/inbox")):
+            answer = await api.user("ada")(method, path, None, FOREIGN)
+            assert answer["access-control-allow-origin"] == ""
+
+
+@asynchronous
+async def test_a_session_of_the_apps_own(tmp_path: Path) -> None:
+    app = App()
+    app.authenticate(lambda handshake: "ada" if "cookie" in handshake.headers else None)
+    async with rest(tmp_path, app) as api:
+        page = f"Origin: {api.site.url}"
+        caller = Caller(api.site, ("Cookie: sid=1", page))
+        assert refusal(await caller("POST", "/v1/inbox/read")) == (403, "csrf-required")
+        csrf = (await caller.get("/v1/csrf"))["token"]
+        both = Caller(api.site, (f"Cookie: sid=1; hocket_csrf={csrf}", f"X-CSRF-Token: {csrf}"))
+        assert (await both("POST", "/v1/inbox/read", None, page)).status == 204
+        answer = await both("POST", "/v1/inbox/read", None, FOREIGN)
+        assert refusal(answer) == (403, "csrf-required")
+
+
+def test_csrf_tokens_belong_to_a_session() -> None:
+    one = make_csrf("session 1")
+    assert is_csrf("session 1", one, one)
+    assert not is_csrf("session 2", one, one)
+    assert not is_csrf("session 1", one, make_csrf("session 1"))
+    for wrong in ("", ".", "é", one + "\n", "x" * 201, one.replace(".", "")):
+        assert not is_csrf("session 1", wrong, wrong)
+
+
+# Bodies and heads
+
+
+@asynchronous
+async def test_bodies(tmp_path: Path) -> None:
+    async with rest(tmp_path) as api:
+        server, ada = await api.key("*"), api.user("ada")
+        deep = b'{"audience":{"all":true},"notification":{"title":"x","data":'
+        for body, code in (
+            (b"", "bad-json"),
+            (b"{", "bad-json"),
+            (b"\xff\xfe", "bad-json"),
+            (b'{"audience":{"topic":"\xff"}}', "bad-json"),
+            (b"null", "invalid"),
+            (b"[]", "invalid"),
+            (b'{"audience":{"all":true}}', "invalid"),
+            (deep + b'{"a":' * 17 + b"1" + b"}" * 17 + b"}}", "invalid"),
+            (deep + b'{"a":' * 50_000 + b"1" + b"}" * 50_000 + b"}}", "too-deep"),
+            (deep + b'{"a":"' + b"x" * 70_000 + b'"}}}', "invalid"),
+            (b'{"audience":{"all":true},"notification":{"title":"x","ttl":-1}}', "invalid"),
+            (b'{"audience":{"all":true},"notification":{"title":""}}', "invalid"),
+            (b'{"audience":{"all":true},"notification":{"titel":"x"}}', "invalid"),
+            (b'{"audience":{"all":true},"notification":{"title":"x"},"send":1}', "invalid"),
+        ):
+            answer = await server("POST", "/v1/notifications", body)
+            status = {"bad-json": 400, "too-deep": 400, "invalid": 422}[code]
+            assert refusal(answer) == (status, code), body[:80]
+        for body in (b'{"provider":"fcm","token":""}', b'{"provider":"fcm","token":5}'):
+            assert refusal(await ada("POST", "/v1/devices", body)) == (422, "invalid")
+        body = b'{"provider":"pigeon","token":"x"}'
+        assert refusal(await ada("POST", "/v1/devices", body)) == (422, "unknown-provider")
+        big = json.dumps({"provider": "webpush", "token": {"endpoint": "x" * 5_000}}).encode()
+        assert refusal(await ada("POST", "/v1/devices", big)) == (422, "bad-device-token")
+
+
+@asynchronous
+async def test_oversize(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with rest(tmp_path) as api:
+        key = f"Authorization: Bearer {await api.key_text('*')}"
+        length = f"Content-Length: {MAX_BODY + 1}"
+        async with await Wire.to(api.site) as wire:
+            await wire.send(head(wire.host, "/v1/notifications", "POST", key, length))
+            assert refusal(await wire.answer()) == (413, "too-large")
+            assert await wire.is_closed()
+        body = json.dumps({"ids": ["x" * 70_000]}).encode()
+        assert refusal(await api.user("ada")("POST", "/v1/inbox/read", body)) == (413, "too-large")
+        answer = await api.user("ada")("PUT", "/v1/preferences", b" " * 70_000)
+        assert refusal(answer) == (413, "too-large")
+        users = [f"user-{'x' * 40}-{n:06}" for n in range(50_000)]
+        note = {"audience": {"users": users}, "notification": {"title": "x"}}
+        server = await api.key("notify")
+        assert (await server("POST", "/v1/notifications", note)).status == 202
+
+
+@asynchronous
+async def test_queries_and_paths(tmp_path: Path) -> None:
+    async with rest(tmp_path) as api:
+        ada, server = api.user("ada"), await api.key("*")
+        for query in (
+            "limit=0", "limit=1001", "limit=x", "limit=", "after=-1", "after=1e99", "after=x",
+            "after=1&before=2", "archived=perhaps", "after=" + "9" * 400, "before=null",
+            "&".join(f"a{n}=1" for n in range(101)),
+        ):  # fmt: skip
+            assert refusal(await ada("GET", f"/v1/inbox?{query}")) == (422, "invalid"), query
+        assert (await ada("GET", "/v1/inbox?limit=5&unknown=1")).status == 200
+        assert refusal(await ada("GET", "/v1/nothing")) == (404, "not-found")
+        answer = await ada("PATCH", "/v1/inbox")
+        assert refusal(answer) == (405, "method-not-allowed")
+        assert "GET" in answer["allow"]
+        for path in ("%00", "%0d%0aX-Evil:%201", "..%2f..", "%F0%9F%92%A9", "%ff", "'--"):
+            answer = await server("GET", f"/v1/notifications/{path}")
+            assert refusal(answer) == (404, "not-found"), path
+            assert answer["x-evil"] == ""
+
+
+@asynchronous
+async def test_injected_header_fields(tmp_path: Path) -> None:
+    """What callers say comes back in no header."""
+    async with rest(tmp_path) as api:
+        server = await api.key("notify")
+        note = {**NOTE, "notification": {"title": "x\r\nX-Evil: 1", "url": "\r\n\r\n<script>"}}
+        answer = await server("POST", "/v1/notifications", note)
+        assert (answer.status, answer["x-evil"]) == (202, "")
+        user = "ada\r\nSet-Cookie: a=b"
+        answer = await api.user(user)("GET", "/v1/csrf")
+        assert answer.status == 200
+        assert answer["set-cookie"].startswith("hocket_csrf=")
+
+
+@asynchronous
+async def test_nothing_is_read_of_who_may_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(routes, "read_body", never)
+    async with rest(tmp_path) as api:
+        for caller in (api.nobody, api.user("ada"), await api.key("read")):
+            answer = await caller("POST", "/v1/notifications", b"{" * 1_000)
+            assert refusal(answer)[0] in (401, 403)
+        assert api.site.alarms.messages == []
+
+
+# Keys that must be fetched
+
+
+@asynchronous
+async def test_a_login_that_hangs_holds_up_only_who_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "TIMEOUT", 0.3)
+    good = signed(rsa_key(), "RS256", "one", exp=time.time() + 60)
+    async with answering(OK, hang=True) as url, rest(tmp_path, token_jwks=url) as api:
+        answer = await api.bearer(good)("GET", "/v1/inbox")
+        assert refusal(answer) == (503, "keys-unavailable")
+        assert (await api.user("ada")("GET", "/v1/inbox")).status == 200, "by the secret"
+    content = key_set(jwk(rsa_key(), kid="one"))
+    async with answering(OK, content) as url, rest(tmp_path, token_jwks=url) as api:
+        assert (await api.bearer(good)("GET", "/v1/inbox")).status == 200
