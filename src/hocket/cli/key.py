@@ -6,11 +6,13 @@ import argparse
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hocket.errors import UsageError
 from hocket.settings import load
-from hocket.store.base import AddKey, Keys, RevokeKey, Store, StoreError
+
+if TYPE_CHECKING:
+    from hocket.store.base import Store
 
 
 def add_to(commands: Any) -> None:
@@ -53,6 +55,7 @@ def _with_store(
 
 async def _run(data: str, args: argparse.Namespace, run: Any) -> None:
     from hocket import store  # lazy: commands without data do not need it
+    from hocket.store.base import StoreError  # lazy: as above
 
     opened = await store.open(data)
     try:
@@ -65,6 +68,7 @@ async def _run(data: str, args: argparse.Namespace, run: Any) -> None:
 
 async def _create(args: argparse.Namespace, store: Store) -> None:
     from hocket.identity.keys import make_key  # lazy: only this makes one
+    from hocket.store.base import AddKey  # lazy: as above
 
     scopes = [scope for given in args.scope for scope in given.split(",")]
     text, row = make_key(args.name, scopes, time.time())
@@ -73,6 +77,8 @@ async def _create(args: argparse.Namespace, store: Store) -> None:
 
 
 async def _list(args: argparse.Namespace, store: Store) -> None:
+    from hocket.store.base import Keys  # lazy: as above
+
     for row in await store.do(Keys()):
         day = time.strftime("%Y-%m-%d", time.gmtime(row.created))
         print(row.id, day, ",".join(row.scopes), row.name, sep="  ")
@@ -80,6 +86,7 @@ async def _list(args: argparse.Namespace, store: Store) -> None:
 
 async def _revoke(args: argparse.Namespace, store: Store) -> None:
     from hocket.identity.keys import split  # lazy: as above
+    from hocket.store.base import RevokeKey  # lazy: as above
 
     parts = split(args.id)
     if not await store.do(RevokeKey(parts[0] if parts else args.id)):

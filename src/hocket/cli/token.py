@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 from hocket.errors import UsageError
-from hocket.identity.tokens import MAX_USER, Rules, check_secret, make_token
 from hocket.settings import load
 
 MOST_HOURS = 87_600  # ten years
@@ -29,6 +28,13 @@ def add_to(commands: Any) -> None:
 
 
 def token(args: argparse.Namespace) -> None:
+    from hocket.identity.tokens import (  # lazy: PyJWT is 70 ms of every other command's start
+        MAX_USER,
+        Rules,
+        check_secret,
+        make_token,
+    )
+
     settings = load({})
     secret = settings.secret
     if not secret:
