@@ -226,10 +226,17 @@ async def test_it_expires_over_polling_and_events_too() -> None:
         while "1" not in heard:
             heard += await client.hear()
         assert heard[1:] == ['42["you","ada"]', '42["token-expired",{"code":"token-expired"}]', "1"]
+        absent = await PollingClient.opened(site)
+        await absent.post(with_token(token(lifetime=0.6)))
+        await absent.poll()
+        await eventually(lambda: len(ended.reasons) == 2)
+        told = (await absent.poll()).body.decode()
+        assert told.endswith('42["token-expired",{"code":"token-expired"}]\x1e1')
+
         bearer = f"Authorization: Bearer {token(lifetime=0.6)}"
         answer = await ask(site, "GET", "/events", bearer)
         assert answer.body.endswith(b'event: token-expired\ndata: [{"code":"token-expired"}]\n\n')
-        assert ended.reasons == [TOKEN_EXPIRED] * 2
+        assert ended.reasons == [TOKEN_EXPIRED] * 3
 
 
 @asynchronous

@@ -79,7 +79,7 @@ def _public_key(entry: dict[str, Any]) -> Key | None:
     """One key of a set; None if it is not for checking signatures."""
     kind = {"RSA": "RS256", "EC": "ES256"}.get(str(entry.get("kty")))
     uses = entry.get("key_ops", ["verify"])
-    if kind is None or entry.get("use", "sig") != "sig" or "verify" not in uses or "d" in entry:
+    if kind is None or entry.get("use", "sig") != "sig" or "verify" not in uses:
         return None
     try:
         return jwt.PyJWK(entry, kind).key

@@ -176,7 +176,7 @@ def _header(token: str) -> tuple[str, str | None]:
     except (jwt.PyJWTError, ValueError, RecursionError):
         raise _not_ours() from None
     algorithm, kid = header.get("alg"), header.get("kid")
-    if not isinstance(algorithm, str) or "crit" in header:
+    if not isinstance(algorithm, str):
         raise _not_ours()
     return algorithm, kid if isinstance(kid, str) else None
 
