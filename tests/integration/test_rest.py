@@ -308,20 +308,6 @@ async def test_many_at_once_with_one_idempotency_key(tmp_path: Path) -> None:
         assert len((await api.user("ada").get("/v1/inbox"))["items"]) == 1
 
 
-class Broken:
-    """A store that does not do what it is asked for."""
-
-    def __init__(self, store: Any, error: Exception) -> None:
-        self.store = store
-        self.error = error
-
-    async def do(self, operation: Any) -> Accepted:
-        if type(operation).__name__ == "GetKey":
-            found: Accepted = await self.store.do(operation)
-            return found
-        raise self.error
-
-
 @pytest.mark.parametrize(
     ("error", "status", "code", "retry"),
     [
@@ -332,18 +318,39 @@ class Broken:
 )
 @asynchronous
 async def test_a_store_that_cannot(
-    tmp_path: Path, error: Exception, status: int, code: str, retry: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    status: int,
+    code: str,
+    retry: str,
 ) -> None:
     async with rest(tmp_path) as api:
         server, app = await api.key("notify"), api.site.app
-        whole: Any = app.store
-        app.store = Broken(whole, error)  # type: ignore[assignment]
+        assert app.notifier is not None
+
+        async def accept(*_: Any, **__: Any) -> Accepted:
+            raise error
+
+        monkeypatch.setattr(app.notifier.notifications, "accept", accept)
         answer = await server("POST", "/v1/notifications", NOTE)
-        app.store = whole
         assert refusal(answer) == (status, code)
         assert answer["retry-after"] == retry
         assert b"secret detail" not in answer.body
         assert len(api.site.alarms.messages) == (status == 500)
+
+
+@asynchronous
+async def test_a_template_is_filled_in(tmp_path: Path) -> None:
+    app = App()
+    app.template("invoice", title="Invoice {{ number }}", body="{{ sum }} euros")
+    async with rest(tmp_path, app) as api:
+        await api.send("ada", title="", template="invoice", variables={"number": 7, "sum": 5})
+        item = (await api.user("ada").get("/v1/inbox"))["items"][0]
+        assert (item["title"], item["body"]) == ("Invoice 7", "5 euros")
+        body = {"audience": {"all": True}, "notification": {"template": "nothing"}}
+        answer = await (await api.key("notify"))("POST", "/v1/notifications", body)
+        assert refusal(answer) == (422, "invalid")
 
 
 @asynchronous

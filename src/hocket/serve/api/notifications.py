@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import msgspec
 
 from hocket.notify.model import Audience, Notification
-from hocket.notify.service import MAX_TOPICS, MAX_USERS, Notifications
+from hocket.notify.service import MAX_TOPICS, MAX_USERS
 from hocket.serve.api.endpoint import PAGE, Call, Limit, Name, Reply, endpoint
 from hocket.serve.api.problems import Problem
 from hocket.store.base import (
@@ -19,6 +19,7 @@ from hocket.store.base import (
     GetNotification,
     NotificationRow,
     State,
+    StoreError,
 )
 
 MAX_BODY: Final = 16_777_216  # bytes: room for as many named users as an audience may have
@@ -114,7 +115,9 @@ async def send(call: Call) -> Reply:
     if key and not _KEY.fullmatch(key):
         raise Problem("invalid", "an Idempotency-Key is 1-200 visible ASCII characters")
     digest = hashlib.sha256(msgspec.json.encode(new, order="sorted")).digest()
-    accepted = await Notifications(call.store).accept(
+    if call.app.notifier is None:
+        raise StoreError("there is no store: start with --data DIR")
+    accepted = await call.app.notifier.notifications.accept(
         _audience(new.audience),
         new.notification,
         caller=f"key:{call.who.key}",
