@@ -37,7 +37,7 @@ def subscriptions(count: int, endpoint: str) -> Iterator[dict[str, object]]:
 
 
 async def measure(send: Send, count: int, tasks: int) -> None:
-    """Send `count` times with so many on their way, after a tenth of it to warm up; print figures."""
+    """Send `count` times with so many on their way, after a tenth of it to warm up; figures."""
     await _all(send, count // 10, tasks)
     began, spent = time.perf_counter(), time.process_time()
     await _all(send, count, tasks)
