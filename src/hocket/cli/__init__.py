@@ -18,10 +18,11 @@ from hocket.cli import (
     serve,
     token,
     vapid,
+    versus,
 )
 from hocket.errors import UsageError
 
-COMMANDS = (serve, run, reload, drain, doctor, bench, token, key, vapid, devices, backup)
+COMMANDS = (serve, run, reload, drain, doctor, bench, versus, token, key, vapid, devices, backup)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,0 +1,151 @@
+"""What `hocket versus` does: measure, and say what came out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from json import dumps
+from pathlib import Path
+
+from hocket.errors import UsageError
+from hocket.versus import table
+from hocket.versus.aspects import aspects
+from hocket.versus.cells import TIE, rows
+from hocket.versus.claims import ledger
+from hocket.versus.figures import Figures
+from hocket.versus.making import HERE, Maker
+from hocket.versus.page import page
+from hocket.versus.progress import progress
+from hocket.versus.results import Results, load
+from hocket.versus.running import Plan, Run, fresh
+from hocket.versus.scenario import ALL, Scenario
+from hocket.versus.scenarios import SCENARIOS
+
+RESULTS = Path("versus-results")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Raises UsageError."""
+    if args.agree:
+        print(agreement(*(load(path) for path in args.agree)))
+        return
+    if args.report:
+        results = load(args.report)
+        if args.results:
+            write(results, args.results)
+        show(results, args)
+        return
+    plan = planned(args)
+    results = measured(plan, Maker(swapped=swapped(args.peer)), args)
+    write(results, args.results or RESULTS)
+    show(results, args)
+
+
+def planned(args: argparse.Namespace) -> Plan:
+    """Raises UsageError for a scenario or a platform that is none."""
+    if not 0 <= args.repeats <= 100:
+        raise UsageError("--repeats is from 1 to 100")
+    quick = not args.full
+    names = chosen(args.only or [], SCENARIOS, "scenario")
+    scenarios = [SCENARIOS[name] for name in names] if names else _all(quick)
+    platforms = chosen((args.platforms or ",".join(ALL)).split(","), ALL, "platform")
+    return Plan(scenarios, platforms, quick, args.repeats)
+
+
+def _all(quick: bool) -> list[Scenario]:
+    return [each for each in SCENARIOS.values() if not quick or each.quick is not None]
+
+
+def chosen(
+    asked: Sequence[str], known: Sequence[str] | dict[str, Scenario], what: str
+) -> list[str]:
+    for name in asked:
+        if name not in known:
+            raise UsageError(f"{name!r} is no {what}; there are {', '.join(known)}")
+    return list(asked)
+
+
+def swapped(peers: Sequence[str]) -> dict[str, Path]:
+    """From `go=./my-go`. Raises UsageError."""
+    found = {}
+    for peer in peers:
+        name, equals, folder = peer.partition("=")
+        if not equals or name not in ALL:
+            raise UsageError(f"--peer is NAME=FOLDER with one of {', '.join(ALL)}, not {peer!r}")
+        if not Path(folder).is_dir():
+            raise UsageError(f"--peer {peer}: there is no folder {folder!r}; copy and change "
+                             f"{HERE / 'peers' / name}")  # fmt: skip
+        found[name] = Path(folder).resolve()
+    return found
+
+
+def measured(plan: Plan, maker: Maker, args: argparse.Namespace) -> Results:
+    """All of it, or what there was when somebody pressed Ctrl-C."""
+    results = fresh("full" if args.full else "quick", maker)
+    if args.only or args.platforms:
+        results = replace(results, kind="partial")
+    if maker.swapped:
+        results.notes.append("Sources swapped: " + ", ".join(sorted(maker.swapped)))
+    with progress(plan.steps()) as told:
+        going = Run(plan, maker, results, told)
+        try:
+            going.prepare()
+            going.measure()
+        except KeyboardInterrupt:
+            told.say("stopped: these are the results so far")
+            results.kind = "partial"
+            results.notes.append("Stopped before all was measured.")
+    return results
+
+
+def write(results: Results, folder: Path) -> None:
+    """Raw values, and the report as a page and as Markdown."""
+    results.save(folder / "versus.json")
+    (folder / "versus.md").write_text(markdown(results))
+    (folder / "versus.html").write_text(html(results))
+    print(f"wrote versus.json, versus.md and versus.html to {folder}", file=sys.stderr)
+
+
+def markdown(results: Results) -> str:
+    figures = Figures(rows(results, SCENARIOS))
+    return table.report(results, SCENARIOS, aspects(figures), ledger(figures))
+
+
+def html(results: Results) -> str:
+    figures = Figures(rows(results, SCENARIOS))
+    return page(results, SCENARIOS, aspects(figures), ledger(figures))
+
+
+def show(results: Results, args: argparse.Namespace) -> None:
+    if args.json:
+        print(dumps(asdict(results), indent=1))
+    elif args.markdown:
+        print(markdown(results))
+    else:
+        print(table.plain(results, SCENARIOS))
+
+
+def agreement(one: Results, other: Results) -> str:
+    """In how many cells two runs come to the same verdict, and how many are no ties."""
+    first, second = (verdicts(results) for results in (one, other))
+    common = first.keys() & second.keys()
+    if not common:
+        raise UsageError("these two runs have no cell in common")
+    differ = sorted(key for key in common if first[key] != second[key])
+    same = 100 * (1 - len(differ) / len(common))
+    decided = 100 * sum(first[key] != TIE for key in common) / len(common)
+    lines = [f"  {key} {platform}: {first[key, platform]}, {second[key, platform]}"
+             for key, platform in differ]  # fmt: skip
+    head = f"{len(common)} cells: the same verdict in {same:.0f} %, no tie in {decided:.0f} %"
+    return "\n".join([head, *lines])
+
+
+def verdicts(results: Results) -> dict[tuple[str, str], str]:
+    return {
+        (row.key, platform): row.verdict(platform)
+        for row in rows(results, SCENARIOS)
+        for platform in row.cells
+        if len(row.cells) > 1
+    }

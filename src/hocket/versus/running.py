@@ -1,0 +1,142 @@
+"""Every platform in turn, a fresh server for every run (A B C A B C), until all is measured."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from hocket.versus.blocks import FailedError, GoneError, MissingError, OtherLoad, machine_facts
+from hocket.versus.making import HERE, Maker
+from hocket.versus.platforms import PLATFORMS
+from hocket.versus.progress import Progress
+from hocket.versus.results import Results
+from hocket.versus.scenario import Contest, Scenario, contest
+
+GUESTS = ("c", "ts")  # columns of one scenario each; no platforms to choose
+TROUBLE = (FailedError, MissingError, GoneError, ValueError, KeyError, OSError)
+TROUBLE += (subprocess.SubprocessError,)
+
+
+@dataclass
+class Plan:
+    """Which scenarios, on which platforms, how large and how often."""
+
+    scenarios: Sequence[Scenario]
+    platforms: Sequence[str]
+    quick: bool
+    repeats: int = 0  # 0: each scenario's own
+
+    def size(self, scenario: Scenario) -> Mapping[str, Any]:
+        if self.quick and scenario.quick is not None:
+            return scenario.quick
+        return scenario.full
+
+    def times(self, scenario: Scenario) -> int:
+        return self.repeats or (1 if self.quick else scenario.repeats)
+
+    def columns(self, scenario: Scenario) -> list[str]:
+        return [key for key in scenario.columns if key in self.platforms or key in GUESTS]
+
+    def steps(self) -> int:
+        """At most: a platform that fails or is missing has no more of them."""
+        return sum(
+            self.times(scenario) * len(self.columns(scenario)) for scenario in self.scenarios
+        )
+
+
+@dataclass
+class Run:
+    """One run of the head-to-head; `results` holds what there is at any time."""
+
+    plan: Plan
+    maker: Maker
+    results: Results
+    progress: Progress
+
+    def prepare(self) -> None:
+        """Make everything first, so that nothing is built beside a measurement."""
+        for key in self.plan.platforms:
+            try:
+                PLATFORMS[key].make(self.maker, "hello")
+            except MissingError as error:
+                self.results.missing[key] = str(error)
+                self.progress.say(f"{PLATFORMS[key].name} is left out: {error}")
+            else:
+                self.results.columns[key] = PLATFORMS[key].name
+        for scenario in self.plan.scenarios:
+            for key in self._columns(scenario):
+                self._made(scenario, key)
+
+    def _columns(self, scenario: Scenario) -> list[str]:
+        known = {*self.results.columns, *GUESTS}
+        return [key for key in self.plan.columns(scenario) if key in known]
+
+    def _made(self, scenario: Scenario, key: str) -> bool:
+        try:
+            scenario.prepare(self._contest(scenario, key))
+        except MissingError as error:
+            self._failed(scenario, key, str(error))
+            return False
+        return True
+
+    def _contest(self, scenario: Scenario, key: str) -> Contest:
+        return contest(key, self.maker, self.plan.size(scenario))
+
+    def _failed(self, scenario: Scenario, key: str, why: str) -> None:
+        if self.results.failed.get(scenario.name, {}).get(key) != why:
+            self.progress.say(f"{scenario.name}: {PLATFORMS[key].name}: {why}")
+        self.results.fail(scenario.name, key, why)
+
+    def measure(self) -> None:
+        for scenario in self.plan.scenarios:
+            self.results.sizes[scenario.name] = dict(self.plan.size(scenario))
+            for repeat in range(self.plan.times(scenario)):
+                for key in self._columns(scenario):
+                    if key not in self.results.failed.get(scenario.name, {}):
+                        self._one(scenario, key, repeat + 1)
+
+    def _one(self, scenario: Scenario, key: str, repeat: int) -> None:
+        self.progress.step(f"{scenario.title}: {PLATFORMS[key].name}, run {repeat}")
+        other = OtherLoad()
+        try:
+            values = scenario.run(self._contest(scenario, key))
+        except TROUBLE as error:
+            self._failed(scenario, key, str(error) or type(error).__name__)
+        else:
+            self.results.columns.setdefault(key, PLATFORMS[key].name)
+            self.results.add(scenario.name, key, values)
+            self._note(scenario, key, repeat, other)
+        self.progress.done()
+
+    def _note(self, scenario: Scenario, key: str, repeat: int, other: OtherLoad) -> None:
+        facts = other.facts()
+        if facts["disturbed"]:
+            self.results.notes.append(
+                f"Disturbed: run {repeat} of {PLATFORMS[key].name} in {scenario.name}, by "
+                f"{facts['other_load']:.2f} cores of other load and {facts['stolen']:.2f} stolen."
+            )
+
+
+def fresh(kind: str, maker: Maker) -> Results:
+    """Results of now and here, with nothing measured yet."""
+    return Results(
+        kind=kind,
+        date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        commit=_commit(),
+        machine=dict(machine_facts(maker.cache)),
+    )
+
+
+def _commit() -> str:
+    """Of the tree that this runs from; nothing for an installed package."""
+    with suppress(OSError):
+        told = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"],
+            cwd=HERE, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return told.stdout.strip()
+    return ""

@@ -1,0 +1,88 @@
+"""Memory: of a server that does nothing, of each connection, of each task that waits."""
+
+from __future__ import annotations
+
+import re
+import time
+from subprocess import PIPE
+
+from hocket.versus.blocks import SERVER_CORE, FailedError, cpu_ns, loading, memory, process, started
+from hocket.versus.platforms import Command
+from hocket.versus.scenario import ALL, Contest, Measure, Scenario, Values
+
+SETTLE = 1.0  # seconds: collectors had their chance
+MIB = 2**20
+
+
+def server_memory(contest: Contest) -> Values:
+    with started(contest.program("hello")) as server:
+        idle = memory(server.pid)[0]
+    clients = contest.size["clients"]
+    with started(contest.program("chat")) as server:
+        before, cpu = memory(server.pid)[0], cpu_ns(server.pid)
+        arguments = (server.port, clients, contest.size["room"], contest.platform.speaks)
+        with loading(contest.load("chat"), *arguments) as load:
+            load.answer()
+            spent = cpu_ns(server.pid) - cpu
+            time.sleep(SETTLE)
+            after = memory(server.pid)[0]
+    return {
+        "idle_mib": idle / MIB,
+        "connection_kib": (after - before) / clients / 1024,
+        "connection_us": spent / clients / 1e3,
+    }
+
+
+MEMORY = Scenario(
+    name="memory",
+    title="Memory of a server and of its connections",
+    question="What does a server need that does nothing, and how much more for each user?",
+    measures={
+        "idle_mib": Measure("a server of one page, idle", "MiB", least=0.5),
+        "connection_kib": Measure("each chat connection", "KiB", digits=2, least=0.2),
+        "connection_us": Measure("CPU per new chat connection", "us", digits=0),
+    },
+    run=server_memory,
+    full={"clients": 15_000, "room": 50},
+    quick={"clients": 2_000, "room": 50},
+    programs=("hello", "chat"),
+    loads=("chat",),
+    says="PSS, so memory that is shared with other processes counts once.",
+)
+
+
+def waiting(command: Command, count: int) -> tuple[int, int]:
+    """Bytes of a program with so many tasks that wait, and how many it got."""
+    with process([*command, str(count)], SERVER_CORE, stdin=PIPE, stdout=PIPE) as running:
+        assert running.stdout is not None
+        said = re.match(r"(\d+) wait", running.stdout.readline())
+        if said is None:
+            raise FailedError("the program ended before its tasks waited")
+        time.sleep(SETTLE / 2)
+        return memory(running.pid)[0], int(said[1])
+
+
+def tasks(contest: Contest) -> Values:
+    command = contest.program("threads" if contest.key == "c" else "tasks")
+    base, _ = waiting(command, 0)
+    full, got = waiting(command, contest.size["tasks"])
+    return {"task_bytes": (full - base) / max(got, 1), "tasks": got}
+
+
+TASKS = Scenario(
+    name="tasks",
+    title="Memory of a task that waits: thread, goroutine, promise, coroutine",
+    question="What does each of 50,000 things cost that a program waits for at the same time?",
+    measures={
+        "task_bytes": Measure("memory of each task that waits", "bytes", digits=0, least=50),
+        "tasks": Measure("tasks that one process got, of 50,000", "", "more", 0),
+    },
+    run=tasks,
+    full={"tasks": 50_000},
+    quick={"tasks": 50_000},
+    columns=(*ALL, "c"),
+    programs=(),
+    says="A goroutine, a promise, an asyncio task (Python and Hocket), and a thread of the "
+    "operating system. Of a thread this is what it touched: each also reserves 8 MiB of addresses, "
+    "and kernel memory that PSS does not show.",
+)

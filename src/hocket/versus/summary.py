@@ -1,0 +1,77 @@
+"""The sentences of a report: what it was made on, where Hocket loses, what a reader has to know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hocket.versus.cells import LOSS, Row, number
+from hocket.versus.platforms import PLATFORMS
+from hocket.versus.results import Results
+
+STARTING = "The scenarios were chosen by Hocket's authors, and they are what it is made for."
+ALWAYS = (
+    STARTING,
+    "Everything ran on one machine over loopback, the load beside the servers: read ratios, not "
+    "absolute figures.",
+    "One core for the server and one for the load, unless a row says otherwise. Go would use more "
+    "cores by itself; Node.js and Hocket start more processes for that.",
+    "How each platform is tuned, and how to put your own source in its place: the fairness page of "
+    "the documentation.",
+)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A row in which one platform is behind another."""
+
+    row: Row
+    behind: str
+    ahead: str
+
+    @property
+    def factor(self) -> float:
+        """How many times as good the other is."""
+        worse, better = (self.row.cells[key].median for key in (self.behind, self.ahead))
+        if self.row.measure.better == "more":
+            worse, better = better, worse
+        return worse / better if better else float("inf")
+
+    def text(self) -> str:
+        row = self.row
+        worse, better = (
+            number(row.cells[key].median, row.measure) for key in (self.behind, self.ahead)
+        )
+        unit = f" {row.measure.unit}" if row.measure.unit else ""
+        factor = f", {self.factor:.1f} times" if self.factor < 1000 else ""
+        return (
+            f"{row.scenario.title}: {row.measure.title}: {PLATFORMS[self.ahead].name} {better}, "
+            f"{PLATFORMS[self.behind].name} {worse}{unit}{factor} ({row.key})"
+        )
+
+
+def losses(found: Sequence[Row], platform: str) -> list[Standing]:
+    """Where a platform is behind the best, the worst first."""
+    standings = [
+        Standing(row, platform, row.best())
+        for row in found
+        if platform in row.cells and row.verdict(platform) == LOSS
+    ]
+    return sorted(standings, key=lambda each: -each.factor)
+
+
+def about(results: Results) -> str:
+    """The machine and all versions in one line."""
+    facts = ", ".join(f"{name} {value}" for name, value in results.machine.items())
+    return facts + (f"; commit {results.commit}" if results.commit else "")
+
+
+def remarks(results: Results) -> list[str]:
+    """What was left out, failed or disturbed, and whose bias to expect."""
+    missing = [f"{PLATFORMS[key].name} is left out: {why}" for key, why in results.missing.items()]
+    failed = [
+        f"No figures of {PLATFORMS[key].name} in {scenario}: {why}"
+        for scenario, platforms in results.failed.items()
+        for key, why in platforms.items()
+    ]
+    return [*missing, *failed, *results.notes, *ALWAYS]
