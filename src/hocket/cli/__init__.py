@@ -7,6 +7,7 @@ import sys
 
 import hocket
 from hocket.cli import (
+    advise,
     backup,
     bench,
     devices,
@@ -22,7 +23,21 @@ from hocket.cli import (
 )
 from hocket.errors import UsageError
 
-COMMANDS = (serve, run, reload, drain, doctor, bench, versus, token, key, vapid, devices, backup)
+COMMANDS = (
+    serve,
+    run,
+    reload,
+    drain,
+    doctor,
+    bench,
+    versus,
+    advise,
+    token,
+    key,
+    vapid,
+    devices,
+    backup,
+)
 
 
 def main(argv: list[str] | None = None) -> None:

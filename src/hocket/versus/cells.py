@@ -75,9 +75,9 @@ def rows(results: Results, scenarios: Mapping[str, Scenario]) -> Iterator[Row]:
 
 
 def number(value: float, measure: Measure) -> str:
-    """With the measure's digits, and no fewer than two figures that count."""
+    """With the measure's digits, and more of them for what would be shown as nothing."""
     digits = measure.digits
-    while digits < 4 and value and abs(value) < 10 ** (1 - digits):
+    while digits < 4 and value and abs(value) < 10**-digits:
         digits += 1
     return f"{value:,.{digits}f}"
 

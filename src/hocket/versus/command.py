@@ -24,6 +24,7 @@ from hocket.versus.scenario import ALL, Scenario
 from hocket.versus.scenarios import SCENARIOS
 
 RESULTS = Path("versus-results")
+RAW = "versus.json"
 
 
 def run(args: argparse.Namespace) -> None:
@@ -88,8 +89,13 @@ def measured(plan: Plan, maker: Maker, args: argparse.Namespace) -> Results:
         results = replace(results, kind="partial")
     if maker.swapped:
         results.notes.append("Sources swapped: " + ", ".join(sorted(maker.swapped)))
+    path = (args.results or RESULTS) / RAW
+
+    def keep(results: Results) -> None:
+        results.save(path)
+
     with progress(plan.steps()) as told:
-        going = Run(plan, maker, results, told)
+        going = Run(plan, maker, results, told, keep)
         try:
             going.prepare()
             going.measure()
@@ -102,7 +108,7 @@ def measured(plan: Plan, maker: Maker, args: argparse.Namespace) -> Results:
 
 def write(results: Results, folder: Path) -> None:
     """Raw values, and the report as a page and as Markdown."""
-    results.save(folder / "versus.json")
+    results.save(folder / RAW)
     (folder / "versus.md").write_text(markdown(results))
     (folder / "versus.html").write_text(html(results))
     print(f"wrote versus.json, versus.md and versus.html to {folder}", file=sys.stderr)

@@ -25,14 +25,13 @@ class Figures:
         return cell.median if cell else None
 
     def shown(self, key: str, platform: str) -> str:
-        """With its unit; "(not measured)" for what was not."""
+        """With its unit, but for rates; "(not measured)" for what was not."""
         value = self.value(key, platform)
         if value is None:
             return NOTHING
         measure = self.rows[key].measure
-        space = "" if measure.unit in ("%", "") else " "
-        unit = {"/s": "a second"}.get(measure.unit, measure.unit)
-        return f"{number(value, measure)}{space}{unit}"
+        unit = "" if measure.unit == "/s" else measure.unit  # the sentence says it
+        return f"{number(value, measure)} {unit}".strip()
 
     def filled(self, text: str, platform: str = "") -> str:
         """`text` with figures in place of their names; `platform` for those that name none."""

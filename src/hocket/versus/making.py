@@ -128,7 +128,8 @@ class Maker:
         if name in NEEDS_PACKAGES:
             paths.append(str(self._packages()))
         script = self.sources("hocket") / f"{name}.py"
-        return ["env", f"PYTHONPATH={':'.join(paths)}", sys.executable, str(script)]
+        variables = [f"PYTHONPATH={':'.join(paths)}", "HOCKET_LOG_LEVEL=warning"]
+        return ["env", *variables, sys.executable, str(script)]
 
     def _packages(self) -> Path:
         pinned, folder = self.sources("hocket") / "requirements.txt", self.folder("hocket")

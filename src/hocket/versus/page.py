@@ -12,10 +12,14 @@ from hocket.versus.cells import TIE, Row, number, rows, shown
 from hocket.versus.claims import Claim
 from hocket.versus.results import Results
 from hocket.versus.scenario import Scenario
-from hocket.versus.summary import Standing, about, losses, remarks
+from hocket.versus.summary import about, losses, remarks
 from hocket.versus.table import title
 
 CSS = Path(__file__).with_name("page.css")
+HOW_TO_READ = (
+    "The best of a row is green; = is a tie with the best: a difference inside the spread of the "
+    "runs, under 5 %, or too small to matter. In brackets: least and most of the runs."
+)
 KINDS = {
     "full": "A full run",
     "quick": "A quick run: small sizes, each once. Read it as a first look",
@@ -36,8 +40,7 @@ def page(
         _losses(found),
         _aspects(results, aspects),
         '<h2 id="scenarios">The scenarios</h2>',
-        "<p>The best of a row is green; = is a tie with the best: a difference inside the spread of "
-        "the runs, under 5 %, or too small to matter. In brackets: least and most of the runs.</p>",
+        f"<p>{HOW_TO_READ}</p>",
         *_scenarios(results, scenarios, found),
         _claims(claims),
         _remarks(results),
@@ -68,15 +71,14 @@ def _head(results: Results) -> str:
 
 def _losses(found: Sequence[Row]) -> str:
     standings = losses(found, "hocket")
-    lines = "".join(f"<li>{_standing(each)}</li>" for each in standings)
+    lines = "".join(f"<li>{escape(each.text())}</li>" for each in standings)
     first = "What another does better than Hocket, by how much, the worst first:"
     if not standings:
         lines, first = "", "In nothing that this run measured; see what it left out."
-    return f'<h2 id="losses">Where Hocket loses</h2>\n<div class="notes"><p>{first}</p><ul>{lines}</ul></div>'
-
-
-def _standing(each: Standing) -> str:
-    return escape(each.text())
+    return (
+        '<h2 id="losses">Where Hocket loses</h2>\n'
+        f'<div class="notes"><p>{first}</p><ul>{lines}</ul></div>'
+    )
 
 
 def _aspects(results: Results, aspects: Sequence[Aspect]) -> str:

@@ -27,8 +27,8 @@ class Results:
     missing: dict[str, str] = field(default_factory=dict)  # platforms left out, and why
     runs: dict[str, dict[str, list[Values]]] = field(default_factory=dict)
     sizes: dict[str, Facts] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)  # how long each scenario took in all
     failed: dict[str, dict[str, str]] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)  # what is counted, not measured
     notes: list[str] = field(default_factory=list)
 
     def add(self, scenario: str, platform: str, values: Values) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -56,6 +58,7 @@ class Run:
     maker: Maker
     results: Results
     progress: Progress
+    keep: Callable[[Results], None] = lambda results: None  # after each scenario
 
     def prepare(self) -> None:
         """Make everything first, so that nothing is built beside a measurement."""
@@ -93,11 +96,14 @@ class Run:
 
     def measure(self) -> None:
         for scenario in self.plan.scenarios:
+            began = time.monotonic()
             self.results.sizes[scenario.name] = dict(self.plan.size(scenario))
             for repeat in range(self.plan.times(scenario)):
                 for key in self._columns(scenario):
                     if key not in self.results.failed.get(scenario.name, {}):
                         self._one(scenario, key, repeat + 1)
+            self.results.seconds[scenario.name] = round(time.monotonic() - began, 1)
+            self.keep(self.results)
 
     def _one(self, scenario: Scenario, key: str, repeat: int) -> None:
         self.progress.step(f"{scenario.title}: {PLATFORMS[key].name}, run {repeat}")
@@ -127,8 +133,26 @@ def fresh(kind: str, maker: Maker) -> Results:
         kind=kind,
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         commit=_commit(),
-        machine=dict(machine_facts(maker.cache)),
+        machine=facts(maker),
     )
+
+
+def facts(maker: Maker) -> dict[str, Any]:
+    """The machine, the tool chains, and the packages that the programs stand on."""
+    found = {key: value for key, value in machine_facts(maker.cache).items() if key in MACHINE}
+    for platform, file, pattern in PINNED:
+        path = maker.sources(platform) / file
+        text = path.read_text() if path.exists() else ""
+        found |= dict(re.findall(pattern, text, re.MULTILINE))
+    return found
+
+
+MACHINE = {"cpu", "cores", "kernel", "python", "node", "go", "gcc", "hocket", "uvloop", "httptools"}
+PINNED = (
+    ("go", "go.mod", r"(gorilla/websocket|go-redis/v9) v(\S+)"),
+    ("node", "package.json", r'"(express|socket\.io|redis|undici|typescript)": "([^"]+)"'),
+    ("python", "requirements.txt", r"^(fastapi|python-socketio|uvicorn|aiohttp|mypy)==(\S+)"),
+)
 
 
 def _commit() -> str:

@@ -49,8 +49,9 @@ def _claim(claim: Claim) -> str:
 def _aspects(results: Results, aspects: Sequence[Aspect]) -> str:
     keys = [key for key in ("go", "node", "hocket") if key in results.columns]
     lines = [["", *(results.columns[key] for key in keys)], ["---"] * (len(keys) + 1)]
-    for each in aspects:
-        lines.append([each.title, *(f"{each.text(k)} *{each.basis(k)}*" for k in keys)])
+    lines += [
+        [each.title, *(f"{each.text(k)} *{each.basis(k)}*" for k in keys)] for each in aspects
+    ]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

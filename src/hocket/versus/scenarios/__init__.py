@@ -11,6 +11,7 @@ SCENARIOS = {
         memory.MEMORY,
         memory.TASKS,
         chat.BROADCAST,
+        chat.ECHO,
         chat.ROOMS,
         chat.CHURN,
         work.CPU,

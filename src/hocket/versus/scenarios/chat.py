@@ -19,6 +19,8 @@ from hocket.versus.scenario import Contest, Measure, Scenario, Values
 
 Told = dict[str, float]
 
+WARM_UP = 0.5  # seconds
+
 
 @contextmanager
 def chatting(contest: Contest) -> Iterator[tuple[Load, Running]]:
@@ -42,7 +44,7 @@ def talk(load: Load, rate: float, seconds: float, moves: float = 0, churn: float
 def rooms(contest: Contest) -> Values:
     seconds, rate = contest.size["seconds"], contest.size["rate"]
     with chatting(contest) as (load, server):
-        talk(load, rate, 1)
+        talk(load, rate, WARM_UP)
         before = cpu_ns(server.pid)
         most = talk(load, 0, seconds)
         spent = cpu_ns(server.pid) - before
@@ -79,7 +81,7 @@ ROOMS = Scenario(
     },
     run=rooms,
     full={"clients": 5_000, "room": 50, "rate": 400, "moves": 500, "seconds": 4},
-    quick={"clients": 1_000, "room": 50, "rate": 200, "moves": 200, "seconds": 1},
+    quick={"clients": 1_000, "room": 50, "rate": 200, "moves": 200, "seconds": 0.7},
     programs=("chat",),
     loads=("chat",),
     says="Given load: 400 messages a second to rooms of 50, so 20,000 deliveries (quick: half). "
@@ -90,7 +92,7 @@ ROOMS = Scenario(
 def churn(contest: Contest) -> Values:
     size = contest.size
     with chatting(contest) as (load, _):
-        talk(load, size["rate"], 1)
+        talk(load, size["rate"], WARM_UP)
         calm = talk(load, size["rate"], size["seconds"])
         beside = talk(load, size["rate"], size["seconds"], churn=size["churn"])
     return {
@@ -113,17 +115,17 @@ CHURN = Scenario(
     },
     run=churn,
     full={"clients": 5_000, "room": 50, "rate": 200, "churn": 300, "seconds": 6},
-    quick={"clients": 1_000, "room": 50, "rate": 100, "churn": 200, "seconds": 1},
+    quick=None,
     programs=("chat",),
     loads=("chat",),
-    says="300 connections a second come, join a room and go (quick: 200).",
+    says="300 connections a second come, join a room and go.",
 )
 
 
 def broadcast(contest: Contest) -> Values:
     """One room that everybody is in; the next message follows when all have the last one."""
     with chatting(contest) as (load, server):
-        talk(load, 0, 0.2)
+        talk(load, 0, WARM_UP)
         before = cpu_ns(server.pid)
         told = talk(load, 0, contest.size["seconds"])
         spent = cpu_ns(server.pid) - before
@@ -145,8 +147,40 @@ BROADCAST = Scenario(
     },
     run=broadcast,
     full={"clients": 15_000, "room": 15_000, "seconds": 5},
-    quick={"clients": 2_000, "room": 2_000, "seconds": 1},
+    quick={"clients": 2_000, "room": 2_000, "seconds": 0.7},
     programs=("chat",),
     loads=("chat",),
     says="15,000 users of one process on one core (quick: 2,000).",
+)
+
+
+def echo(contest: Contest) -> Values:
+    """Rooms of one: who sends a message gets it back, and sends the next."""
+    with chatting(contest) as (load, server):
+        talk(load, 0, WARM_UP)
+        before = cpu_ns(server.pid)
+        told = talk(load, 0, contest.size["seconds"])
+        spent = cpu_ns(server.pid) - before
+    return {
+        "per_s": told["delivered_per_s"],
+        "p99_ms": told["p99_us"] / 1e3,
+        "cpu_us": spent / 1e3 / told["delivered"],
+    }
+
+
+ECHO = Scenario(
+    name="echo",
+    title="A message that comes back to its sender",
+    question="How many events a second does one core answer?",
+    measures={
+        "per_s": Measure("echoes per second, one core", "/s", "more", 0),
+        "p99_ms": Measure("time until the echo, 99 %", "ms", digits=2, least=0.2),
+        "cpu_us": Measure("CPU per echo", "us"),
+    },
+    run=echo,
+    full={"clients": 100, "room": 1, "seconds": 4},
+    quick={"clients": 100, "room": 1, "seconds": 0.7},
+    programs=("chat",),
+    loads=("chat",),
+    says="100 clients with one message under way each. Go speaks bare WebSocket here.",
 )

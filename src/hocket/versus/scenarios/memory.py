@@ -10,7 +10,7 @@ from hocket.versus.blocks import SERVER_CORE, FailedError, cpu_ns, loading, memo
 from hocket.versus.platforms import Command
 from hocket.versus.scenario import ALL, Contest, Measure, Scenario, Values
 
-SETTLE = 1.0  # seconds: collectors had their chance
+SETTLE = 0.8  # seconds: collectors had their chance
 MIB = 2**20
 
 

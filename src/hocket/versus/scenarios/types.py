@@ -31,6 +31,6 @@ TYPES = Scenario(
     repeats=1,
     columns=(*ALL, "ts"),
     says="Go: go vet and go build. Node.js: JavaScript as it runs; TypeScript: tsc --strict with "
-    "noUncheckedIndexedAccess. Python and Hocket: mypy --strict, with pydantic and msgspec for what "
-    "clients send.",
+    "noUncheckedIndexedAccess. Python and Hocket: mypy --strict, with pydantic and msgspec for "
+    "what clients send.",
 )

@@ -1,4 +1,4 @@
-"""What services do all day: work for the processor, waiting for others, files, passing on, pushing."""
+"""What services do all day: compute, wait for others, move files, pass on, push."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ CPU = Scenario(
     },
     run=cpu,
     full={"seconds": 5, "rate": 500},
-    quick={"seconds": 1, "rate": 300},
+    quick={"seconds": 0.6, "rate": 500},
     programs=("cpu",),
     loads=("http",),
     says="On one core. Each platform puts the work where its documentation says: Go into the "
@@ -114,7 +114,7 @@ IO = Scenario(
     },
     run=io,
     full={"seconds": 4, "clients": 128, "rate": 500},
-    quick={"seconds": 1, "clients": 128, "rate": 500},
+    quick={"seconds": 0.7, "clients": 128, "rate": 500},
     programs=("io",),
     loads=("http", "backend"),
     says="Each request reads a key over Redis' protocol (1 ms) and calls a service (5 ms); both "
@@ -189,7 +189,7 @@ PROXY = Scenario(
     },
     run=proxy,
     full={"seconds": 4},
-    quick={"seconds": 1},
+    quick=None,
     columns=("go", "node", "python"),
     programs=("proxy",),
     loads=("http", "backend"),

@@ -5,7 +5,7 @@ import { Pool } from "undici";
 import { arg, listen } from "./serving.mjs";
 
 const backend = `127.0.0.1:${arg(2)}`;
-const database = createClient({ url: `redis://${backend}`, disableClientInfo: true });
+const database = createClient({ url: `redis://${backend}`, disableClientInfo: true, RESP: 2 });
 const service = new Pool(`http://${backend}`, { connections: 256 });
 await database.connect();
 

@@ -56,8 +56,9 @@ def main(roots: "list[str]") -> None:
         if not {"site-packages", "dist-packages", "test"} & set(path.parts)
     ]
     runtime = size([Path(sys.executable).resolve(), *library])
-    print(json.dumps({"bytes": runtime + size(files), "runtime": runtime,
-                      "packages": len(depth), "depth": max(depth.values(), default=0)}))  # fmt: skip
+    deepest = max(depth.values(), default=0)
+    told = {"bytes": runtime + size(files), "runtime": runtime, "packages": len(depth)}
+    print(json.dumps({**told, "depth": deepest}))
 
 
 if __name__ == "__main__":
