@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -25,6 +26,7 @@ from hocket.versus.scenarios import SCENARIOS
 
 RESULTS = Path("versus-results")
 RAW = "versus.json"
+STOPPED = "Stopped before all was measured."
 
 
 def run(args: argparse.Namespace) -> None:
@@ -42,6 +44,8 @@ def run(args: argparse.Namespace) -> None:
     results = measured(plan, Maker(swapped=swapped(args.peer)), args)
     write(results, args.results or RESULTS)
     show(results, args)
+    if STOPPED in results.notes:
+        raise SystemExit(128 + signal.SIGINT)
 
 
 def planned(args: argparse.Namespace) -> Plan:
@@ -102,7 +106,7 @@ def measured(plan: Plan, maker: Maker, args: argparse.Namespace) -> Results:
         except KeyboardInterrupt:
             told.say("stopped: these are the results so far")
             results.kind = "partial"
-            results.notes.append("Stopped before all was measured.")
+            results.notes.append(STOPPED)
     return results
 
 

@@ -12,7 +12,7 @@ from hocket.versus.cells import TIE, Row, number, rows, shown
 from hocket.versus.claims import Claim
 from hocket.versus.results import Results
 from hocket.versus.scenario import Scenario
-from hocket.versus.summary import about, losses, remarks
+from hocket.versus.summary import about, disturbances, losses, remarks
 from hocket.versus.table import title
 
 CSS = Path(__file__).with_name("page.css")
@@ -66,6 +66,7 @@ def _head(results: Results) -> str:
         "<h1>Go, Node.js or Hocket: measured on this machine</h1>\n"
         f"<p>{KINDS[results.kind]}, {escape(results.date)}, on loopback.</p>\n"
         f'<p class="about">{escape(about(results))}</p>\n<nav>{nav}</nav>'
+        + "".join(f'<p class="notes">{escape(line)}</p>' for line in disturbances(results))
     )
 
 

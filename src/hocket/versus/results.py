@@ -29,6 +29,7 @@ class Results:
     sizes: dict[str, Facts] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)  # how long each scenario took in all
     failed: dict[str, dict[str, str]] = field(default_factory=dict)
+    disturbed: dict[str, list[float]] = field(default_factory=dict)  # cores, of runs that were
     notes: list[str] = field(default_factory=list)
 
     def add(self, scenario: str, platform: str, values: Values) -> None:

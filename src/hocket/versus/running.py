@@ -115,16 +115,14 @@ class Run:
         else:
             self.results.columns.setdefault(key, PLATFORMS[key].name)
             self.results.add(scenario.name, key, values)
-            self._note(scenario, key, repeat, other)
+            self._watch(scenario, other)
         self.progress.done()
 
-    def _note(self, scenario: Scenario, key: str, repeat: int, other: OtherLoad) -> None:
-        facts = other.facts()
-        if facts["disturbed"]:
-            self.results.notes.append(
-                f"Disturbed: run {repeat} of {PLATFORMS[key].name} in {scenario.name}, by "
-                f"{facts['other_load']:.2f} cores of other load and {facts['stolen']:.2f} stolen."
-            )
+    def _watch(self, scenario: Scenario, other: OtherLoad) -> None:
+        found = other.facts()
+        if found["disturbed"]:
+            cores = round(found["other_load"] + found["stolen"], 2)
+            self.results.disturbed.setdefault(scenario.name, []).append(cores)
 
 
 def fresh(kind: str, maker: Maker) -> Results:

@@ -74,4 +74,15 @@ def remarks(results: Results) -> list[str]:
         for scenario, platforms in results.failed.items()
         for key, why in platforms.items()
     ]
-    return [*missing, *failed, *results.notes, *ALWAYS]
+    return [*disturbances(results), *missing, *failed, *results.notes, *ALWAYS]
+
+
+def disturbances(results: Results) -> list[str]:
+    """One line, if anything else ran beside the measurements."""
+    if not results.disturbed:
+        return []
+    each = ", ".join(
+        f"{name} ({len(cores)} runs, up to {max(cores):.1f} cores)"
+        for name, cores in results.disturbed.items()
+    )
+    return [f"Something else ran beside these, so measure again when nothing does: {each}."]
