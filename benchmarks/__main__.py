@@ -14,13 +14,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import building, machine, plots
-from benchmarks.processes import LOAD_CORE, SERVER_CORE
+from benchmarks import building, plots
 from benchmarks.report import Report
 from benchmarks.runner import Runner, enough_files, say
 from benchmarks.scenario import Scenario, Size
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.servers import SERVERS, Server, hocket_on
+from hocket.versus import machine
+from hocket.versus.processes import LOAD_CORE, SERVER_CORE
 
 RESULTS = building.HERE / "results"
 SMALLER_RESULTS = building.BUILD / "results"

@@ -6,15 +6,16 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchmarks import building, machine
+from benchmarks import building
 from benchmarks.building import MissingError
 from benchmarks.figures import figure
-from benchmarks.processes import FailedError
 from benchmarks.report import Report
 from benchmarks.scenario import Run, Scenario
 from benchmarks.servers import Command, Server
 from benchmarks.several import PER_PROCESS
-from benchmarks.watching import OtherLoad
+from hocket.versus import machine
+from hocket.versus.processes import FailedError
+from hocket.versus.watching import OtherLoad
 
 SPARE_FILES = 100  # what a server or the load opens besides those for its clients
 

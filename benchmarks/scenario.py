@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from benchmarks.servers import Command, Server
+from hocket.versus.watching import Run
 
-Run = dict[str, Any]
+__all__ = ["Row", "Run", "Scenario", "Size"]
 
 
 @dataclass(frozen=True)

@@ -37,10 +37,10 @@ SERVERS = {
     "go": Server("Go net/http", partial(building.go, "http")),
     "socketioxide": Server("socketioxide (Rust)", building.rust, "socketio"),
     "python-socketio": Server(
-        "python-socketio on uvicorn", partial(building.python, "socketio_app.py"), "socketio"
+        "python-socketio on uvicorn", partial(building.python, "socketio_app"), "socketio"
     ),
-    "starlette": Server("Starlette on uvicorn", partial(building.python, "starlette_app.py")),
-    "asyncio": Server("asyncio", partial(building.python, "asyncio_loop.py"), "raw"),
+    "starlette": Server("Starlette on uvicorn", partial(building.python, "starlette_app")),
+    "asyncio": Server("asyncio", partial(building.python, "asyncio_loop"), "raw"),
     "hocket": HOCKET,
 }
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from benchmarks.processes import LOAD_CORE, FailedError
+from hocket.versus.processes import LOAD_CORE, FailedError
 
 HALF_HEAD = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "
 BODY = 1000  # bytes that a slow body promises

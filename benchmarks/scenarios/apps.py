@@ -8,12 +8,13 @@ from dataclasses import replace
 from functools import partial
 from statistics import median
 
-from benchmarks import building, machine
-from benchmarks.asking import get
-from benchmarks.processes import LOAD_CORE, Load, Running, loading, started
+from benchmarks import building
 from benchmarks.scenario import Row, Run, Scenario, Size
 from benchmarks.servers import HOCKET, Command, Server
-from benchmarks.watching import broadcast_round
+from hocket.versus import machine
+from hocket.versus.asking import get
+from hocket.versus.processes import LOAD_CORE, Load, Running, loading, started
+from hocket.versus.watching import broadcast_round
 
 REQUESTS_AT_A_TIME = 8
 WHEN = {"without": "at rest", "beside": "under full load"}

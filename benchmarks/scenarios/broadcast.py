@@ -1,10 +1,10 @@
 """One message to all."""
 
 from benchmarks import building
-from benchmarks.processes import loading, started
 from benchmarks.scenario import Row, Run, Scenario, Size
 from benchmarks.servers import Command, Server, some
-from benchmarks.watching import Growth, broadcast_round
+from hocket.versus.processes import loading, started
+from hocket.versus.watching import Growth, broadcast_round
 
 ROWS = {
     "cpu_us_per_message": Row("CPU per delivered message, us", drawn=True),

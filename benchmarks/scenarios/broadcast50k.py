@@ -3,12 +3,13 @@
 import time
 from collections.abc import Sequence
 
-from benchmarks import building, machine
-from benchmarks.processes import loading, started
+from benchmarks import building
 from benchmarks.scenario import Row, Run, Scenario, Size
 from benchmarks.servers import Command, Server, some
 from benchmarks.several import SEVERAL, flags_for
-from benchmarks.watching import AFTER_CONNECT, Growth, broadcast_round
+from hocket.versus import machine
+from hocket.versus.processes import loading, started
+from hocket.versus.watching import AFTER_CONNECT, Growth, broadcast_round
 
 MIB = 2**20
 

@@ -1,10 +1,11 @@
 """One message to all beside a thread that computes in pure Python."""
 
-from benchmarks import building, machine
-from benchmarks.processes import LOAD_CORE, SERVER_CORE, loading, started
+from benchmarks import building
 from benchmarks.scenario import Row, Run, Scenario, Size
 from benchmarks.servers import SERVERS, Command, Server, busy
-from benchmarks.watching import broadcast_round
+from hocket.versus import machine
+from hocket.versus.processes import LOAD_CORE, SERVER_CORE, loading, started
+from hocket.versus.watching import broadcast_round
 
 NAIVE_CLIENTS = 1_000  # of the asyncio loop, which takes 5 ms for each beside the thread
 

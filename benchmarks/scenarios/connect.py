@@ -1,10 +1,10 @@
 """What a new connection costs: over WebSocket directly, and the way the default client comes."""
 
 from benchmarks import building
-from benchmarks.processes import Answer, loading, started
 from benchmarks.scenario import Row, Run, Scenario, Size
 from benchmarks.servers import Command, Server, some
-from benchmarks.watching import Growth
+from hocket.versus.processes import Answer, loading, started
+from hocket.versus.watching import Growth
 
 FILES = 3  # connections of a client that comes as a browser does
 

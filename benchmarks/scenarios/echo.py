@@ -1,9 +1,10 @@
 """An event answered by an event, as fast as it goes."""
 
-from benchmarks import building, machine
-from benchmarks.processes import Answer, loading, started
+from benchmarks import building
 from benchmarks.scenario import Row, Run, Scenario, Size
 from benchmarks.servers import Command, Server, some
+from hocket.versus import machine
+from hocket.versus.processes import Answer, loading, started
 
 WARM_UP = 0.5  # seconds; compilers that work while a program runs have their chance
 

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from benchmarks import building, machine
-from benchmarks.processes import Load, Running, loading, started
+from benchmarks import building
 from benchmarks.scenario import Row, Run, Scenario, Size
 from benchmarks.servers import Command, Server, some
 from benchmarks.several import SEVERAL, flags_for
+from hocket.versus import machine
+from hocket.versus.processes import Load, Running, loading, started
 
 ECHO_CLIENTS = 500
 PER_SECOND = 500  # echoes, by the clock

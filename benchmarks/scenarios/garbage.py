@@ -4,11 +4,12 @@ import time
 from dataclasses import replace
 from functools import partial
 
-from benchmarks import building, machine, plots
-from benchmarks.asking import get_json
-from benchmarks.processes import loading, started
+from benchmarks import building, plots
 from benchmarks.scenario import Row, Run, Scenario, Size
 from benchmarks.servers import HOCKET, Command, Server
+from hocket.versus import machine
+from hocket.versus.asking import get_json
+from hocket.versus.processes import loading, started
 
 SAMPLES = 120
 MIB = 2**20

@@ -1,10 +1,10 @@
 """What a browser's request head adds to the memory of a client."""
 
 from benchmarks import building
-from benchmarks.processes import loading, started
 from benchmarks.scenario import Row, Run, Scenario, Size
 from benchmarks.servers import Command, Server, some
-from benchmarks.watching import Growth
+from hocket.versus.processes import loading, started
+from hocket.versus.watching import Growth
 
 HEADS = {"short": "a head of 180 bytes", "browser": "a browser's head, 450 bytes"}
 

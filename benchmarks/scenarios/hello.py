@@ -3,10 +3,10 @@
 import re
 from subprocess import PIPE
 
-from benchmarks import machine
-from benchmarks.processes import LOAD_CORE, FailedError, process, started
 from benchmarks.scenario import Row, Run, Scenario, Size
 from benchmarks.servers import Command, Server, some
+from hocket.versus import machine
+from hocket.versus.processes import LOAD_CORE, FailedError, process, started
 
 WARM_UP = 0.5
 BROWSER = {  # with what wrk sends itself: 450 bytes, as Chromium asks for a page

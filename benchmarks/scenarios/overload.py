@@ -3,12 +3,13 @@
 import time
 from statistics import median
 
-from benchmarks import building, machine
-from benchmarks.processes import Load, Running, loading, started
+from benchmarks import building
 from benchmarks.scenario import Row, Run, Scenario, Size
 from benchmarks.servers import Command, Server, some
 from benchmarks.several import flags_for
-from benchmarks.watching import broadcast_round
+from hocket.versus import machine
+from hocket.versus.processes import Load, Running, loading, started
+from hocket.versus.watching import broadcast_round
 
 TIMES = 3  # what a server can write, one message after the other
 ROUNDS = 5  # to find out what that is

@@ -5,11 +5,11 @@ from dataclasses import replace
 from functools import partial
 
 from benchmarks import building
-from benchmarks.asking import get_json, get_metrics
-from benchmarks.processes import FailedError, loading, started
 from benchmarks.scenario import Row, Run, Scenario, Size
 from benchmarks.servers import HOCKET, Command, Server
 from benchmarks.several import SEVERAL, flags_for, processes_for
+from hocket.versus.asking import get_json, get_metrics
+from hocket.versus.processes import FailedError, loading, started
 
 ECHO_CLIENTS = 300
 CYCLES = 20  # that an event leaves behind: a minute is then worth twenty

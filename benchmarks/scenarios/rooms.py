@@ -1,10 +1,11 @@
 """A thousand rooms of 50, with messages in all of them at once."""
 
-from benchmarks import building, machine
-from benchmarks.processes import loading, started
+from benchmarks import building
 from benchmarks.scenario import Row, Run, Scenario, Size
 from benchmarks.servers import Command, Server, some
 from benchmarks.several import SEVERAL, flags_for
+from hocket.versus import machine
+from hocket.versus.processes import loading, started
 
 WARM_UP = 0.5  # seconds
 

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 from statistics import median
 
-from benchmarks import building, machine
-from benchmarks.asking import get_metrics
-from benchmarks.processes import Load, Running, loading, started
+from benchmarks import building
 from benchmarks.scenario import Row, Run, Scenario, Size
 from benchmarks.servers import Command, Server, some
 from benchmarks.several import flags_for
+from hocket.versus import machine
+from hocket.versus.asking import get_metrics
+from hocket.versus.processes import Load, Running, loading, started
 
 MIB = 2**20
 WITHOUT = 5  # so many times fewer rounds without them

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
-from benchmarks import building, machine
-from benchmarks.processes import loading, started
+from benchmarks import building
 from benchmarks.scenario import Row, Run, Scenario, Size
 from benchmarks.scenarios.echo import WARM_UP
 from benchmarks.servers import HOCKET, Command, Server, some
 from benchmarks.slow_clients import bombing, holding_up
+from hocket.versus import machine
+from hocket.versus.processes import loading, started
 
 ECHO_CLIENTS = 64
 

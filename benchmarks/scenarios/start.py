@@ -5,9 +5,9 @@ import subprocess
 import time
 from dataclasses import replace
 
-from benchmarks.processes import SERVER_CORE, START_TIMEOUT, FailedError, process
 from benchmarks.scenario import Row, Run, Scenario, Size
 from benchmarks.servers import Command, Server, some
+from hocket.versus.processes import SERVER_CORE, START_TIMEOUT, FailedError, process
 
 PAGE = "/"
 SOCKETIO = "/socket.io/?EIO=4&transport=polling"

@@ -1,11 +1,11 @@
 """Everybody comes at once, as after a restart: over WebSocket, and as the default client does."""
 
 from benchmarks import building
-from benchmarks.processes import Answer, loading, started
 from benchmarks.scenario import Row, Run, Scenario, Size
 from benchmarks.servers import Command, Server, some
 from benchmarks.several import SEVERAL, flags_for
-from benchmarks.watching import Growth
+from hocket.versus.processes import Answer, loading, started
+from hocket.versus.watching import Growth
 
 WAYS = {  # what it is called, what brings the clients, and how many connections each has
     "websocket": ("WebSocket", "broadcast", "storm", 1),

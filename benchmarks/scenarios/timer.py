@@ -5,10 +5,10 @@ from dataclasses import replace
 from functools import partial
 
 from benchmarks import building
-from benchmarks.asking import get_json
-from benchmarks.processes import loading, started
 from benchmarks.scenario import Row, Run, Scenario, Size
 from benchmarks.servers import HOCKET, Command, Server
+from hocket.versus.asking import get_json
+from hocket.versus.processes import loading, started
 
 WHEN = {"idle": "idle", "loaded": "beside echoes"}
 

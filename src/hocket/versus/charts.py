@@ -17,9 +17,9 @@ WIDTH, FRAME, BAR = 4.2, 0.55, 0.27  # inches
 INK = "#010101"
 STANDS_FOR = {INK: "ink", "#010102": "faint"}
 COLOURS = {"go": "#010201", "node": "#010301", "ts": "#010301", "python": "#010401"}
-COLOURS |= {"hocket": "#010501", "c": "#010601"}
-STANDS_FOR |= {colour: key for key, colour in COLOURS.items() if key != "ts"}
-STYLE = {
+COLOURS |= {"hocket": "#010501", "c": "#010601", "centrifuge": "#010601", "rust": "#010601"}
+STANDS_FOR |= {COLOURS[key]: key for key in ("go", "node", "python", "hocket", "c")}
+STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.spines.top": False,
@@ -85,7 +85,8 @@ def _pyplot() -> Any:
     import matplotlib as mpl  # lazy: only a page needs it
 
     mpl.use("svg")
-    mpl.rcParams.update(STYLE)
+    for name, value in STYLE.items():
+        mpl.rcParams[name] = value  # type: ignore[index]
     from matplotlib import pyplot  # lazy: as above
 
     return pyplot

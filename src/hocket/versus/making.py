@@ -6,14 +6,14 @@ change. Packages come in the versions pinned beside the sources.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from hocket.versus.blocks import SHARED_LOADS, MissingError, files, once
 
 HERE = Path(__file__).resolve().parent
 LOADS = HERE / "loads"
@@ -25,7 +25,12 @@ INSTALL = {  # what installs a tool chain, by the program one needs of it
     "npm": "sudo apt-get install nodejs npm",
     "go": "sudo apt-get install golang",
     "cargo": "sudo apt-get install cargo",
+    "wrk": "sudo apt-get install wrk",
 }
+
+
+class MissingError(Exception):
+    """Something cannot be made or run here; the message says what to install."""
 
 
 def need(*programs: str) -> None:
@@ -35,12 +40,39 @@ def need(*programs: str) -> None:
             raise MissingError(f"{program} is not installed: {INSTALL[program]}")
 
 
-def _run(command: Sequence[str | Path], where: Path) -> None:
+def once(stamp: Path, sources: Iterable[Path], make: Callable[[], None]) -> None:
+    """Make something, unless it has been made from these sources."""
+    sum_now = 0
+    for source in sorted(sources):
+        sum_now = zlib.crc32(source.read_bytes(), sum_now)
+    made_from = f"{sum_now:08x}"
+    if stamp.exists() and stamp.read_text() == made_from:
+        return
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.unlink(missing_ok=True)
+    make()
+    stamp.write_text(made_from)
+
+
+def run(command: Sequence[str | Path], where: Path) -> None:
+    """Run a tool, behind everything else. Raises MissingError with its last line."""
     words = [str(word) for word in command]
-    done = subprocess.run(words, cwd=where, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        words, cwd=where, capture_output=True, text=True, check=False,
+        preexec_fn=lambda: os.nice(19),
+    )  # fmt: skip
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise MissingError(f"`{' '.join(words[:4])} ...` failed: {said[-1] if said else '?'}")
+
+
+def files(folder: Path, *patterns: str) -> list[Path]:
+    return [path for pattern in patterns for path in folder.rglob(pattern)]
+
+
+LOAD_PROGRAMS = {"broadcast", "connect", "echo", "flood", "rooms", "silent"}
+LOAD_PROGRAMS |= {"http", "chat", "backend"}
+OWN_CLIENTS = {"connect", "http", "chat", "backend"}  # which need nothing of clients.c
 
 
 @dataclass(frozen=True)
@@ -48,10 +80,11 @@ class Maker:
     """Makes programs; `swapped` has sources that stand in for a platform's own."""
 
     cache: Path = CACHE
+    root: Path = HERE / "peers"
     swapped: dict[str, Path] = field(default_factory=dict)
 
     def sources(self, platform: str) -> Path:
-        return self.swapped.get(platform, HERE / "peers" / platform)
+        return self.swapped.get(platform, self.root / platform)
 
     def folder(self, platform: str) -> Path:
         """Where a platform's programs are made; one of its own for sources that stand in."""
@@ -59,20 +92,19 @@ class Maker:
 
     def load(self, name: str) -> str:
         """A load generator, or the backend."""
-        parts = ["histogram.c"] if name != "backend" else []
-        shared = ["net.c", "websocket.c"] if name == "chat" else ["net.c"]
-        code = [LOADS / f"{name}.c", *(LOADS / part for part in parts)]
-        return self._compiled(name, [*code, *(SHARED_LOADS / part for part in shared)])
+        parts = [path for path in files(LOADS, "*.c", "*.h") if path.stem not in LOAD_PROGRAMS]
+        if name in OWN_CLIENTS:
+            parts = [path for path in parts if path.stem != "clients"]
+        return self._compiled(name, [LOADS / f"{name}.c", *parts])
 
-    def _compiled(self, name: str, code: list[Path]) -> str:
+    def _compiled(self, name: str, sources: list[Path]) -> str:
         need("gcc")
         program = self.cache / "bin" / name
-        heads = [*files(LOADS, "*.h"), *files(SHARED_LOADS, "*.h")]
-        flags = ["-O2", f"-I{SHARED_LOADS}", f"-I{LOADS}", "-pthread"]
+        code = [source for source in sources if source.suffix == ".c"]
         once(
             program.with_suffix(".made"),
-            [*code, *heads],
-            lambda: _run(["gcc", *flags, "-o", program, *code], LOADS),
+            sources,
+            lambda: run(["gcc", *FLAGS, "-o", program, *code], LOADS),
         )
         return str(program)
 
@@ -84,10 +116,9 @@ class Maker:
         source, folder = self.sources("go"), self.folder("go")
 
         def make() -> None:
-            _run(["go", "build", "-o", folder / name, f"./{name}"], source)
+            run(["go", "build", "-o", folder / name, f"./{name}"], source)
 
-        parts = files(source, "go.*", "serving/*.go", f"{name}/*.go")
-        once(folder / f".made-{name}", parts, make)
+        once(folder / f".made-{name}", files(source, "go.*", "*.go"), make)
         return [str(folder / name)]
 
     def node(self, name: str) -> list[str]:
@@ -99,12 +130,20 @@ class Maker:
             folder.mkdir(parents=True, exist_ok=True)
             for path in pinned:
                 shutil.copy(path, folder)
-            _run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], folder)
+            run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], folder)
 
         once(folder / ".made", pinned, make)
         for path in source.glob("*.mjs"):  # beside the packages: that is where they are looked for
             shutil.copy(path, folder)
         return ["node", str(folder / f"{name}.mjs")]
+
+    def rust(self, name: str) -> list[str]:
+        need("cargo")
+        source, folder = self.sources("rust"), self.folder("rust")
+        command: list[str | Path] = ["cargo", "build", "--release", "-j1", "--target-dir", folder]
+        sources = files(source, "Cargo.toml", "*.rs")
+        once(folder / ".made", sources, lambda: run(command, source))
+        return [str(folder / "release" / name)]
 
     def interpreter(self) -> Path:
         """The Python of an environment that has the Python peers' packages."""
@@ -112,8 +151,8 @@ class Maker:
         python = folder / "bin" / "python"
 
         def make() -> None:
-            _run([sys.executable, "-m", "venv", "--clear", folder], self.cache)
-            _run([python, *PIP, "-r", pinned], self.cache)
+            run([sys.executable, "-m", "venv", "--clear", folder], self.cache)
+            run([python, *PIP, "-r", pinned], self.cache)
 
         self.cache.mkdir(parents=True, exist_ok=True)
         once(folder.with_suffix(".made"), [pinned], make)
@@ -137,12 +176,13 @@ class Maker:
         once(
             folder.with_suffix(".made"),
             [pinned],
-            lambda: _run(
+            lambda: run(
                 [python, *PIP, "--no-deps", "--upgrade", "-t", folder, "-r", pinned], self.cache
             ),
         )
         return folder
 
 
+FLAGS = ("-O2", "-Wall", "-Wextra", "-pthread")
 PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
 NEEDS_PACKAGES = {"profile_io"}

@@ -12,12 +12,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hocket.versus.blocks import MissingError
-from hocket.versus.making import HERE, Maker, need
+from hocket.versus.making import HERE, Maker, MissingError, need
 
 BUILD, START, REQUEST, NEVER = "build", "start", "first request", "never"
 WHEN = (BUILD, START, REQUEST, NEVER)
-TSC = ("--strict", "--noUncheckedIndexedAccess", "--target", "es2023", "--module", "nodenext")
+TSC: tuple[str, ...] = (
+    "--strict",
+    "--noUncheckedIndexedAccess",
+    "--target",
+    "es2023",
+    "--module",
+    "nodenext",
+)
 TSC += ("--moduleResolution", "nodenext", "--types", "node", "--skipLibCheck")
 Mistake = Mapping[str, Any]
 
@@ -107,7 +113,7 @@ def _checked(maker: Maker, name: str, runs: Sequence[str]) -> list[str]:
         body = mistake.get(name, mistake["python"])
         (folder / f"m{at}.py").write_text(f'{body}print("started", flush=True)\nrequest()\n')
     sources = sorted(folder.glob("*.py"))
-    command = [python, "-m", "mypy", "--strict", "--python-executable", runs[0]]
+    command: list[str | Path] = [python, "-m", "mypy", "--strict", "--python-executable", runs[0]]
     said = _said([*command, "--cache-dir", maker.cache / "mypy", *sources], folder)
     if "Found" not in said and "Success" not in said:
         raise MissingError(f"mypy failed: {said.strip().splitlines()[-1:]}")

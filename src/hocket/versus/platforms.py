@@ -26,7 +26,9 @@ PLATFORMS = {
     "python": Platform("Python today", "FastAPI, python-socketio, uvicorn", Maker.python),
     "hocket": Platform("Hocket", "Hocket", Maker.hocket),
     "ts": Platform("TypeScript", "tsc --strict", Maker.node),
-    "c": Platform("OS threads (C)", "pthread", Maker.c),
+    "c": Platform("C", "pthread; a loop of write(2)", Maker.c, "raw"),
+    "centrifuge": Platform("centrifuge (Go)", "centrifuge", Maker.go, "centrifuge"),
+    "rust": Platform("socketioxide (Rust)", "socketioxide, axum", Maker.rust),
 }
 
 CONTENDERS = ("go", "node", "hocket")  # whom advice is about

@@ -64,8 +64,13 @@ def progress(total: int) -> Iterator[Progress]:
         yield Lines(total)
         return
     from rich.console import Console  # lazy: only a terminal has a use for it
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as RichProgress
+    from rich.progress import (  # lazy: as above
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+    from rich.progress import Progress as RichProgress  # lazy: as above
 
     columns = (
         BarColumn(),

@@ -11,15 +11,25 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from hocket.versus.blocks import FailedError, GoneError, MissingError, OtherLoad, machine_facts
-from hocket.versus.making import HERE, Maker
+from hocket.versus.machine import GoneError
+from hocket.versus.machine import facts as machine_facts
+from hocket.versus.making import HERE, Maker, MissingError
 from hocket.versus.platforms import PLATFORMS
+from hocket.versus.processes import FailedError
 from hocket.versus.progress import Progress
 from hocket.versus.results import Results
 from hocket.versus.scenario import Contest, Scenario, contest
+from hocket.versus.watching import OtherLoad
 
-GUESTS = ("c", "ts")  # columns of one scenario each; no platforms to choose
-TROUBLE = (FailedError, MissingError, GoneError, ValueError, KeyError, OSError)
+GUESTS = ("c", "centrifuge", "rust", "ts")  # columns of one scenario each; no platforms to choose
+TROUBLE: tuple[type[Exception], ...] = (
+    FailedError,
+    MissingError,
+    GoneError,
+    ValueError,
+    KeyError,
+    OSError,
+)
 TROUBLE += (subprocess.SubprocessError,)
 
 

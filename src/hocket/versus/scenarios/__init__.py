@@ -1,6 +1,6 @@
 """The table of scenarios, in the order in which they run."""
 
-from hocket.versus.scenarios import chat, code, http, memory, size, start, types, work
+from hocket.versus.scenarios import chat, code, crowd, http, memory, size, start, types, work
 
 SCENARIOS = {
     scenario.name: scenario
@@ -11,6 +11,8 @@ SCENARIOS = {
         memory.MEMORY,
         memory.TASKS,
         chat.BROADCAST,
+        crowd.SINGLE,
+        crowd.CROWD,
         chat.ECHO,
         chat.ROOMS,
         chat.CHURN,

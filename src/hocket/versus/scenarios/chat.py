@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hocket.versus.blocks import (
-    FailedError,
-    Load,
-    Running,
-    cpu_ns,
-    get_json,
-    loading,
-    memory,
-    started,
-)
+from hocket.versus.asking import get_json
+from hocket.versus.machine import cpu_ns, memory
+from hocket.versus.processes import FailedError, Load, Running, loading, started
 from hocket.versus.scenario import Contest, Measure, Scenario, Values
 
 Told = dict[str, float]

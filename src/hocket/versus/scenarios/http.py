@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from hocket.versus.blocks import Load, cpu_ns, loading, started
+from hocket.versus.machine import cpu_ns
+from hocket.versus.processes import Load, loading, started
 from hocket.versus.scenario import ALL, Contest, Measure, Scenario, Values
 
 CLIENTS = 64
@@ -45,7 +46,7 @@ ON_ALL = {"go": "hello", "node": "hello_cluster", "hocket": "hello"}
 def _on_all(contest: Contest, seconds: float) -> float:
     """The server has all cores, and shares them with the load."""
     cores = sorted(os.sched_getaffinity(0))
-    command, flags = contest.program(ON_ALL[contest.key]), ()
+    command = contest.program(ON_ALL[contest.key])
     if contest.key == "hocket":
         command = [*command[:1], f"HOCKET_WORKERS={len(cores)}", *command[1:]]
     flags = (str(len(cores)),) if contest.key == "node" else ()

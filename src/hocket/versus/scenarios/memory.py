@@ -6,8 +6,9 @@ import re
 import time
 from subprocess import PIPE
 
-from hocket.versus.blocks import SERVER_CORE, FailedError, cpu_ns, loading, memory, process, started
+from hocket.versus.machine import cpu_ns, memory
 from hocket.versus.platforms import Command
+from hocket.versus.processes import SERVER_CORE, FailedError, loading, process, started
 from hocket.versus.scenario import ALL, Contest, Measure, Scenario, Values
 
 SETTLE = 0.8  # seconds: collectors had their chance

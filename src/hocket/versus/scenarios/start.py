@@ -13,8 +13,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from hocket.versus.blocks import SERVER_CORE, START_TIMEOUT, FailedError, process
 from hocket.versus.platforms import Command
+from hocket.versus.processes import SERVER_CORE, START_TIMEOUT, FailedError, process
 from hocket.versus.scenario import Contest, Measure, Scenario, Values
 
 BETWEEN_TRIES = 0.0002

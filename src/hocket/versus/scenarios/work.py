@@ -8,16 +8,15 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hocket.versus.blocks import (
+from hocket.versus.asking import get_json
+from hocket.versus.machine import cpu_ns, most_memory
+from hocket.versus.processes import (
     LOAD_CORE,
     SERVER_CORE,
     FailedError,
     Load,
     Running,
-    cpu_ns,
-    get_json,
     loading,
-    most_memory,
     process,
     started,
 )

@@ -7,10 +7,12 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from benchmarks import machine
-from benchmarks.processes import Answer, Load, Running
-from benchmarks.scenario import Run
+from hocket.versus import machine
+from hocket.versus.processes import Answer, Load, Running
+
+Run = dict[str, Any]
 
 DISTURBING = 0.10  # cores of other load, or stolen by the host, from which on a run is disturbed
 AFTER_CONNECT = 1.5  # garbage collectors had their chance before memory is read

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 
 PROC = Path("/proc")
-PEERS = Path(__file__).resolve().parent / "peers"
+PEERS = Path(__file__).resolve().parent / "crowd"
 PINNED = {  # where a version stands, and how
     "gorilla": ("go/go.mod", r"gorilla/websocket v(\S+)"),
     "centrifuge": ("go/go.mod", r"centrifugal/centrifuge v(\S+)"),

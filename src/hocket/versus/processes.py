@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any
 
-from benchmarks import machine
+from hocket.versus import machine
 
 Answer = dict[str, Any]
 

@@ -1,6 +1,6 @@
 """Hocket with a timer of 10 ms beside an echo: how late it is, the app itself says at `/lateness`.
 
-python benchmarks/peers/python/hocket_timer.py PORT
+python hocket_timer.py PORT
 """
 
 import asyncio

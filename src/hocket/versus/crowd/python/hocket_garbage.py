@@ -2,7 +2,7 @@
 collector of cycles did in this process, the app itself says at `/collections`, and at `/longest`
 how long it took at most. Each client has a user and two rooms.
 
-python benchmarks/peers/python/hocket_garbage.py PORT [--processes N] [--cycles N]
+python hocket_garbage.py PORT [--processes N] [--cycles N]
 """
 
 import gc

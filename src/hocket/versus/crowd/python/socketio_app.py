@@ -4,7 +4,7 @@ bytes to all, `echo` is answered.
 As both documentations advise: ASGI mode on uvicorn with uvloop and httptools, no compression, no
 access log.
 
-python benchmarks/peers/python/socketio_app.py PORT
+python socketio_app.py PORT
 """
 
 import sys

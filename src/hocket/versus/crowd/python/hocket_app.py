@@ -5,7 +5,7 @@ SSE, where clients only listen, `/go` asks for the broadcast.
 `--processes N` serves with so many workers. `--busy` starts a thread that computes in pure Python
 all the time; `--compress` agrees to permessage-deflate.
 
-python benchmarks/peers/python/hocket_app.py PORT [--processes N] [--busy] [--compress]
+python hocket_app.py PORT [--processes N] [--busy] [--compress]
 """
 
 import sys

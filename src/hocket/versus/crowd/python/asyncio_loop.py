@@ -2,7 +2,7 @@
 
 `--busy` starts a thread that computes in pure Python all the time.
 
-python benchmarks/peers/python/asyncio_loop.py PORT [--busy]
+python asyncio_loop.py PORT [--busy]
 """
 
 import asyncio

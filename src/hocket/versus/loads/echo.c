@@ -9,35 +9,17 @@
  */
 #define _GNU_SOURCE
 #include "clients.h"
+#include "histogram.h"
 #include "websocket.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Latencies in nanoseconds, as counts in buckets that are 1/64 of their value wide. */
-enum { STEPS = 64, BUCKETS = 64 * STEPS };
-static long long histogram[BUCKETS], answered, longest, under_way;
+static struct histogram times;
+static long long under_way;
 static int running, next; /* next: who sends next, by the clock */
 static long long due, interval;
-
-static int bucket(long long value) {
-  if (value < STEPS) return value < 0 ? 0 : value;
-  int shift = 63 - __builtin_clzll(value) - 6;
-  return (shift + 1) * STEPS + (int)((value >> shift) - STEPS);
-}
-
-static long long bucket_value(int at) {
-  int shift = at / STEPS - 1;
-  return shift < 0 ? at : ((long long)(at % STEPS + STEPS) << shift);
-}
-
-static double percentile_us(double share) {
-  long long wanted = answered * share, seen = 0;
-  for (int at = 0; at < BUCKETS; at++)
-    if ((seen += histogram[at]) > wanted) return bucket_value(at) / 1e3;
-  return longest / 1e3;
-}
 
 static void ask(struct client *c, long long since) {
   c->asked = since;
@@ -50,9 +32,7 @@ void on_message(struct client *c, const unsigned char *text, unsigned size) {
   if (!c->asked || !memmem(text, size, "hello there", 11))
     fail("got what is no echo: %.*s", (int)(size < 200 ? size : 200), text);
   long long took = (progress = now()) - c->asked;
-  histogram[bucket(took)]++;
-  if (took > longest) longest = took;
-  answered++;
+  record(&times, took);
   under_way--;
   c->asked = 0;
   if (running && !interval) ask(c, now());
@@ -70,8 +50,7 @@ static void turn_by_clock(long long end) {
 }
 
 static void run(double seconds, double per_second) {
-  memset(histogram, 0, sizeof histogram);
-  answered = longest = 0;
+  clear(&times);
   running = 1;
   long long began = progress = now(), end = began + seconds * 1e9, in_time;
   interval = per_second > 0 ? SECOND / per_second : 0;
@@ -80,12 +59,13 @@ static void run(double seconds, double per_second) {
   while (now() < end)
     if (interval) turn_by_clock(end);
     else turn_or_stall();
-  in_time = answered;
+  in_time = times.total;
   running = 0;
   double took = (now() - began) / 1e9;
   while (under_way) turn_or_stall();
-  printf("{\"events\": %lld, \"events_per_s\": %.1f, \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, \"max_us\": %.1f}\n",
-    in_time, in_time / took, percentile_us(0.5), percentile_us(0.99), percentile_us(0.999), longest / 1e3);
+  printf("{\"events\": %lld, \"events_per_s\": %.1f, ", in_time, in_time / took);
+  print_percentiles(&times);
+  printf("}\n");
 }
 
 int main(int argc, char **argv) {

@@ -2,7 +2,7 @@
 client has a user and two rooms. With `--core N` what runs the FastAPI keeps to that core, which is
 for a process of its own (`--app-processes 1`), and not for a worker.
 
-python benchmarks/peers/python/hocket_apps.py PORT [--app-processes 1 --core N]
+python hocket_apps.py PORT [--app-processes 1 --core N]
 """
 
 import os

@@ -1,6 +1,6 @@
 """Starlette on uvicorn: a page at `/`.
 
-python benchmarks/peers/python/starlette_app.py PORT
+python starlette_app.py PORT
 """
 
 import sys
