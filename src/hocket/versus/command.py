@@ -23,6 +23,7 @@ from hocket.versus.results import Results, load
 from hocket.versus.running import Plan, Run, fresh
 from hocket.versus.scenario import ALL, Scenario
 from hocket.versus.scenarios import SCENARIOS
+from hocket.versus.stopping import stoppable
 
 RESULTS = Path("versus-results")
 RAW = "versus.json"
@@ -98,8 +99,8 @@ def measured(plan: Plan, maker: Maker, args: argparse.Namespace) -> Results:
     def keep(results: Results) -> None:
         results.save(path)
 
-    with progress(plan.steps()) as told:
-        going = Run(plan, maker, results, told, keep)
+    with progress(plan.steps()) as told, stoppable() as stop:
+        going = Run(plan, maker, results, told, keep, stop.check)
         try:
             going.prepare()
             going.measure()

@@ -69,6 +69,7 @@ class Run:
     results: Results
     progress: Progress
     keep: Callable[[Results], None] = lambda results: None  # after each scenario
+    check: Callable[[], None] = lambda: None  # before each run: raises to stop
 
     def prepare(self) -> None:
         """Make everything first, so that nothing is built beside a measurement."""
@@ -116,6 +117,7 @@ class Run:
             self.keep(self.results)
 
     def _one(self, scenario: Scenario, key: str, repeat: int) -> None:
+        self.check()
         self.progress.step(f"{scenario.title}: {PLATFORMS[key].name}, run {repeat}")
         other = OtherLoad()
         try:

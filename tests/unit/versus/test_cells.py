@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from contextlib import suppress
+
 import pytest
 
 from hocket.versus.cells import LOSS, TIE, WIN, Cell, compare, number, rows, shown
@@ -9,6 +12,7 @@ from hocket.versus.command import agreement
 from hocket.versus.results import Results
 from hocket.versus.scenario import Measure
 from hocket.versus.scenarios import SCENARIOS
+from hocket.versus.stopping import stoppable
 from tests.unit.versus.reports import hello
 
 RATE = Measure("rate", "/s", "more", 0)
@@ -57,6 +61,16 @@ def test_two_runs_agree_cell_by_cell() -> None:
     assert "the same verdict in 33 %" in said
     assert "('hello" not in said
     assert "hello.per_s go: win, loss" in said
+
+
+def test_a_stop_that_fork_has_swallowed_is_remembered() -> None:
+    with stoppable() as stop:
+        stop.check()
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            stop.check()
+    assert signal.getsignal(signal.SIGINT) is not stop
 
 
 def test_a_run_that_lacks_a_column_has_rows_without_it() -> None:
