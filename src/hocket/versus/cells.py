@@ -6,11 +6,12 @@ import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from hocket.versus.platforms import PLATFORMS
 from hocket.versus.results import Results
 from hocket.versus.scenario import Measure, Scenario
 
 CLOSE = 0.05  # a difference of less than this share is a tie
-WIN, TIE, LOSS = "win", "tie", "loss"
+WIN, TIE, LOSS, LIMIT = "win", "tie", "loss", "limit"
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,18 @@ class Row:
     cells: Mapping[str, Cell]
 
     def best(self) -> str:
-        """The platform with the best median."""
+        """The platform with the best median, whoever is a limit left out."""
         sign = 1 if self.measure.better == "less" else -1
-        return min(self.cells, key=lambda platform: sign * self.cells[platform].median)
+        return min(self.rivals(), key=lambda platform: sign * self.cells[platform].median)
+
+    def rivals(self) -> dict[str, Cell]:
+        return {key: cell for key, cell in self.cells.items() if not PLATFORMS[key].limit}
 
     def verdict(self, platform: str) -> str:
         """A platform against the best of the others."""
-        others = {key: cell for key, cell in self.cells.items() if key != platform}
+        if PLATFORMS[platform].limit:
+            return LIMIT
+        others = {key: cell for key, cell in self.rivals().items() if key != platform}
         if not others:
             return TIE
         rival = Row(self.scenario, self.key, self.measure, others).best()

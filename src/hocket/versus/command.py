@@ -157,6 +157,6 @@ def verdicts(results: Results) -> dict[tuple[str, str], str]:
     return {
         (row.key, platform): row.verdict(platform)
         for row in rows(results, SCENARIOS)
-        for platform in row.cells
-        if len(row.cells) > 1
+        for platform in row.rivals()
+        if len(row.rivals()) > 1
     }

@@ -18,6 +18,7 @@ class Platform:
     stands_on: str  # for the reader: what its programs are written with
     make: Callable[[Maker, str], Command]
     speaks: str = "socketio"
+    limit: bool = False  # shown as what is possible, and no rival to anybody
 
 
 PLATFORMS = {
@@ -26,7 +27,7 @@ PLATFORMS = {
     "python": Platform("Python today", "FastAPI, python-socketio, uvicorn", Maker.python),
     "hocket": Platform("Hocket", "Hocket", Maker.hocket),
     "ts": Platform("TypeScript", "tsc --strict", Maker.node),
-    "c": Platform("C", "pthread; a loop of write(2)", Maker.c, "raw"),
+    "c": Platform("C", "pthread; a loop of write(2)", Maker.c, "raw", limit=True),
     "centrifuge": Platform("centrifuge (Go)", "centrifuge", Maker.go, "centrifuge"),
     "rust": Platform("socketioxide (Rust)", "socketioxide, axum", Maker.rust),
 }

@@ -65,6 +65,7 @@ class Scenario:
     columns: tuple[str, ...] = ALL
     programs: tuple[str, ...] = ()
     loads: tuple[str, ...] = ()
+    make: Callable[[Contest], Command] | None = None  # for programs of its own
     says: str = ""
 
     def prepare(self, contest: Contest) -> None:
@@ -73,6 +74,8 @@ class Scenario:
             contest.load(load)
         for program in self.programs:
             contest.program(program)
+        if self.make:
+            self.make(contest)
 
 
 def contest(key: str, maker: Maker, size: Mapping[str, Any]) -> Contest:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hocket.versus.aspects import Aspect
-from hocket.versus.cells import LOSS, TIE, WIN, Row, rows, shown
+from hocket.versus.cells import LIMIT, LOSS, TIE, WIN, Row, rows, shown
 from hocket.versus.claims import Claim
 from hocket.versus.results import Results
 from hocket.versus.scenario import Scenario
 from hocket.versus.summary import about, losses, remarks
 
-MARKS = {WIN: "**{}**", TIE: "{} =", LOSS: "{}"}
+MARKS = {WIN: "**{}**", TIE: "{} =", LOSS: "{}", LIMIT: "{}"}
 
 
 def report(
@@ -104,7 +104,7 @@ def plain(results: Results, scenarios: Mapping[str, Scenario]) -> str:
 def _plain(row: Row, key: str) -> str:
     if key not in row.cells:
         return ""
-    mark = {WIN: " *", TIE: " =", LOSS: "  "}[row.verdict(key)]
+    mark = {WIN: " *", TIE: " =", LOSS: "  ", LIMIT: "  "}[row.verdict(key)]
     return shown(row.cells[key], row.measure) + mark
 
 

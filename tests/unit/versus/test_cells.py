@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from hocket.versus.cells import LOSS, TIE, WIN, Cell, compare, number, rows, shown
+from hocket.versus.cells import LIMIT, LOSS, TIE, WIN, Cell, compare, number, rows, shown
 from hocket.versus.command import agreement
 from hocket.versus.results import Results
 from hocket.versus.scenario import Measure
@@ -46,6 +46,14 @@ def test_a_platform_is_held_against_the_best_of_the_others() -> None:
     (row,) = rows(hello([100], [50], [101]), SCENARIOS)
     assert {key: row.verdict(key) for key in row.cells} == {"go": TIE, "node": LOSS, "hocket": TIE}
     assert row.key == "hello.per_s"
+
+
+def test_a_limit_is_no_rival() -> None:
+    found = hello([100], [50], [101])
+    found.columns["c"] = "C"
+    found.add("hello", "c", {"per_s": 1000})
+    (row,) = rows(found, SCENARIOS)
+    assert (row.verdict("c"), row.verdict("go"), row.best()) == (LIMIT, TIE, "hocket")
 
 
 def test_the_median_is_shown_with_its_spread() -> None:

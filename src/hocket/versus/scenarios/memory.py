@@ -82,7 +82,7 @@ TASKS = Scenario(
     full={"tasks": 50_000},
     quick={"tasks": 50_000},
     columns=(*ALL, "c"),
-    programs=(),
+    make=lambda contest: contest.program("threads" if contest.key == "c" else "tasks"),
     says="A goroutine, a promise, an asyncio task (Python and Hocket), and a thread of the "
     "operating system. Of a thread this is what it touched: each also reserves 8 MiB of addresses, "
     "and kernel memory that PSS does not show.",
