@@ -140,9 +140,13 @@ class Maker:
     def rust(self, name: str) -> list[str]:
         need("cargo")
         source, folder = self.sources("rust"), self.folder("rust")
-        command: list[str | Path] = ["cargo", "build", "--release", "-j1", "--target-dir", folder]
-        sources = files(source, "Cargo.toml", "*.rs")
-        once(folder / ".made", sources, lambda: run(command, source))
+        copy = folder / "source"  # cargo writes its lock beside the sources
+
+        def make() -> None:
+            shutil.copytree(source, copy, dirs_exist_ok=True)
+            run(["cargo", "build", "--release", "-j1", "--target-dir", folder], copy)
+
+        once(folder / ".made", files(source, "Cargo.toml", "*.rs"), make)
         return [str(folder / "release" / name)]
 
     def interpreter(self) -> Path:
