@@ -12,7 +12,7 @@ from hocket.versus.scenario import Contest, Measure, Scenario, Values
 
 Told = dict[str, float]
 
-WARM_UP = 0.5  # seconds
+WARM_UP = 0.3  # seconds
 
 
 @contextmanager
@@ -74,7 +74,7 @@ ROOMS = Scenario(
     },
     run=rooms,
     full={"clients": 5_000, "room": 50, "rate": 400, "moves": 500, "seconds": 4},
-    quick={"clients": 1_000, "room": 50, "rate": 200, "moves": 200, "seconds": 0.7},
+    quick={"clients": 1_000, "room": 50, "rate": 200, "moves": 200, "seconds": 0.6},
     programs=("chat",),
     loads=("chat",),
     says="Given load: 400 messages a second to rooms of 50, so 20,000 deliveries (quick: half). "
@@ -140,10 +140,10 @@ BROADCAST = Scenario(
     },
     run=broadcast,
     full={"clients": 15_000, "room": 15_000, "seconds": 5},
-    quick={"clients": 2_000, "room": 2_000, "seconds": 0.7},
+    quick={"clients": 1_000, "room": 1_000, "seconds": 0.6},
     programs=("chat",),
     loads=("chat",),
-    says="15,000 users of one process on one core (quick: 2,000).",
+    says="15,000 users of one process on one core (quick: 1,000).",
 )
 
 
@@ -172,7 +172,7 @@ ECHO = Scenario(
     },
     run=echo,
     full={"clients": 100, "room": 1, "seconds": 4},
-    quick={"clients": 100, "room": 1, "seconds": 0.7},
+    quick={"clients": 100, "room": 1, "seconds": 0.6},
     programs=("chat",),
     loads=("chat",),
     says="100 clients with one message under way each. Go speaks bare WebSocket here.",

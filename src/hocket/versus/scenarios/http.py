@@ -10,7 +10,7 @@ from hocket.versus.processes import Load, loading, started
 from hocket.versus.scenario import ALL, Contest, Measure, Scenario, Values
 
 CLIENTS = 64
-WARM_UP = 0.5  # seconds
+WARM_UP = 0.3  # seconds
 PATIENCE_MS = 50.0  # a service whose p99 is over this has too much load
 
 
@@ -73,7 +73,7 @@ HELLO = Scenario(
     },
     run=hello,
     full={"seconds": 4},
-    quick={"seconds": 0.7},
+    quick={"seconds": 0.6},
     programs=("hello",),
     loads=("http",),
     says="64 connections, each with one request under way.",

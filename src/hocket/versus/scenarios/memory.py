@@ -45,7 +45,7 @@ MEMORY = Scenario(
     },
     run=server_memory,
     full={"clients": 15_000, "room": 50},
-    quick={"clients": 2_000, "room": 50},
+    quick={"clients": 1_000, "room": 50},
     programs=("hello", "chat"),
     loads=("chat",),
     says="PSS, so memory that is shared with other processes counts once.",
