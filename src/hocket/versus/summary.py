@@ -82,7 +82,7 @@ def disturbances(results: Results) -> list[str]:
     if not results.disturbed:
         return []
     each = ", ".join(
-        f"{name} ({len(cores)} runs, up to {max(cores):.1f} cores)"
+        f"{name} ({len(cores)} run{'s' * (len(cores) > 1)}, up to {max(cores):.1f} cores)"
         for name, cores in results.disturbed.items()
     )
     return [f"Something else ran beside these, so measure again when nothing does: {each}."]
