@@ -8,8 +8,8 @@ from statistics import median
 from typing import Any
 
 from benchmarks import building
-from benchmarks.asking import get, get_json
-from benchmarks.processes import LOAD_CORE, FailedError, Load, loading, started
+from hocket.versus.asking import get, get_json
+from hocket.versus.processes import LOAD_CORE, FailedError, Load, loading, started
 from benchmarks.scenario import Row, Run, Scenario, Size
 from benchmarks.servers import HOCKET, Command, Server
 from benchmarks.several import processes_for

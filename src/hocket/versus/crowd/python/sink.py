@@ -1,6 +1,6 @@
 """A local push service: answers every POST with 200 and counts them; `GET /` tells how many.
 
-python benchmarks/peers/python/sink.py PORT
+python versus/crowd/python/sink.py PORT
 """
 
 from __future__ import annotations
