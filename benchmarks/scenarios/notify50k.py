@@ -8,11 +8,11 @@ from statistics import median
 from typing import Any
 
 from benchmarks import building
-from hocket.versus.asking import get, get_json
-from hocket.versus.processes import LOAD_CORE, FailedError, Load, loading, started
 from benchmarks.scenario import Row, Run, Scenario, Size
 from benchmarks.servers import HOCKET, Command, Server
 from benchmarks.several import processes_for
+from hocket.versus.asking import get, get_json
+from hocket.versus.processes import LOAD_CORE, FailedError, Load, loading, started
 
 PATIENCE = 200.0  # seconds that a job may take
 PLAIN = 3  # plain broadcasts before each notification

@@ -41,7 +41,7 @@ class Sink:
         return token
 
     async def send(self, push: Push) -> Outcome:
-        import aiohttp  # only the process that delivers needs it
+        import aiohttp  # lazy: only the process that delivers needs it
 
         if self._session is None:
             self._session = aiohttp.ClientSession(f"http://127.0.0.1:{number('--sink')}")
