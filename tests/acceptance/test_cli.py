@@ -71,7 +71,6 @@ def test_what_is_wrong_with_an_app(tmp_path: Path, source: str, name: str, expec
         (["--host", "0.0.0.0"], "HOCKET_SECRET"),
         (["--trusted-proxies", "127.0.0.1"], "a proxy can be reached from other machines"),
         (["--workers", "4"], "workers=4 is not available"),
-        (["--data", "somewhere"], "data='somewhere' is not available"),
         (["--ping-interval", "0"], "--ping-interval"),
         (["--log-level", "loud"], "log_level"),
     ],

@@ -77,7 +77,7 @@ def test_a_token_for_nobody(tmp_path: Path) -> None:
     assert "user" in failed([*HOCKET, "token", "--user", ""], tmp_path, SECRET)
 
 
-@pytest.mark.parametrize("name", ["data", "recovery"])
+@pytest.mark.parametrize("name", ["recovery"])
 def test_what_is_planned_is_refused_for_a_program_of_ones_own(tmp_path: Path, name: str) -> None:
     (tmp_path / "main.py").write_text(APP + "app.run()\n")
     said = failed(
