@@ -20,8 +20,14 @@ TEXT = {
 
 def subscriptions(count: int, endpoint: str) -> Iterator[dict[str, object]]:
     """Browsers' subscriptions, each with a key of its own, at one push service."""
-    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+    from cryptography.hazmat.primitives.asymmetric.ec import (
+        SECP256R1,
+        generate_private_key,
+    )  # lazy: only this sender needs it
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        PublicFormat,
+    )  # lazy: only this sender needs it
 
     for number in range(count):
         point = (
@@ -63,7 +69,7 @@ def arguments() -> tuple[str, str, int, int]:
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:
-    import uvloop
+    import uvloop  # lazy: as above
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())  # type: ignore[arg-type]
