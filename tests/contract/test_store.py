@@ -10,9 +10,12 @@ import pytest
 
 from hocket.store.base import (
     AddKey,
+    AudienceRow,
     CancelNotification,
     Claim,
     Conflict,
+    CountAudience,
+    Counted,
     CountUnread,
     Deliveries,
     DeliveryRow,
@@ -582,3 +585,30 @@ async def test_a_settle_counts_where_nobody_else_has_the_lease(tmp_path: Path) -
             await settle(first, [sent, taken], "delivered")
             states = {each.id: each.state for each in await other.do(Deliveries("n"))}
             assert states == {kept.id: "delivered", again[0].id: "leased"}
+
+
+@stores
+@asynchronous
+async def test_an_audience_is_counted_as_it_would_be_accepted(
+    opened: Opened, tmp_path: Path
+) -> None:
+    async with opened(tmp_path) as store:
+        await store.do(SeeUsers(("ada", "bob", "cy")))
+        await store.do(JoinTopic("news", "bob"))
+        await store.do(JoinTopic("news", "left"))
+        await store.do(LeaveTopic("news", "left"))
+        for user, token, provider in [
+            ("ada", "1", "fcm"), ("ada", "2", "webhook"), ("bob", "3", "fcm"), ("eve", "4", "fcm"),
+        ]:  # fmt: skip
+            await device(store, user, token, provider)
+        for audience, devices in [
+            (AudienceRow(users=("ada", "ada", "nobody")), {"fcm": 1, "webhook": 1}),
+            (AudienceRow(users=("bob",), topics=("news", "none")), {"fcm": 1}),
+            (AudienceRow(users=("ada", "new"), topics=("news",)), {"fcm": 2, "webhook": 1}),
+            (AudienceRow(all=True, users=("ada", "stranger")), {"fcm": 3, "webhook": 1}),
+            (AudienceRow(topics=("none",)), {}),
+        ]:
+            counted = await store.do(CountAudience(audience))
+            assert counted.devices == devices
+            done = await store.do(accept(f"{audience}", audience=audience))
+            assert counted.recipients == done.recipients, audience

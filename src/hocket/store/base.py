@@ -233,6 +233,20 @@ class Accept(Operation[Accepted], frozen=True):
     Answer: ClassVar[Any] = Accepted
 
 
+class Counted(msgspec.Struct, frozen=True, array_like=True):
+    """The answer to CountAudience: users, and their devices by provider."""
+
+    recipients: int
+    devices: dict[str, int]
+
+
+class CountAudience(Operation[Counted], frozen=True):
+    """Whom a notification that is accepted now would be for. It changes nothing."""
+
+    audience: AudienceRow
+    Answer: ClassVar[Any] = Counted
+
+
 class NotificationRow(msgspec.Struct, frozen=True, array_like=True):
     """A notification as it stands. `pending` counts deliveries that are not settled, those not yet
     made from devices included as soon as they are known.

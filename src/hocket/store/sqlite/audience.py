@@ -8,9 +8,11 @@ import heapq
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from hocket.store.base import AudienceRow
+import msgspec
+
+from hocket.store.base import AudienceRow, CountAudience, Counted
 from hocket.store.sqlite.queries import load
-from hocket.store.sqlite.work import Work
+from hocket.store.sqlite.work import Work, carries
 
 _SQL = load("audience")
 T = TypeVar("T")
@@ -26,6 +28,19 @@ def keep(work: Work, number: int, audience: AudienceRow) -> int:
         return int(work.value(_SQL.count_everybody, number))
     work.db.executemany(_SQL.aim, [(number, topic) for topic in set(audience.topics)])
     return int(work.value(_SQL.count, number))
+
+
+@carries(CountAudience, reads=True)
+def count_audience(work: Work, asked: CountAudience) -> Counted:
+    users = msgspec.json.encode(asked.audience.users).decode()
+    topics = msgspec.json.encode(asked.audience.topics).decode()
+    if asked.audience.all:
+        recipients = work.value(_SQL.foresee_everybody, users)
+        devices = work.rows(_SQL.devices_of_everybody)
+    else:
+        recipients = work.value(_SQL.foresee, users, topics)
+        devices = work.rows(_SQL.devices_of, users, topics)
+    return Counted(int(recipients), dict(devices))
 
 
 def publish(work: Work, number: int, seq: int) -> None:

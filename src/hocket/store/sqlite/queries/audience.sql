@@ -38,3 +38,24 @@ INSERT INTO inbox (user, seq) SELECT user, ? FROM addressed WHERE notification =
 -- name: publish_aimed
 INSERT INTO aired (topic, seq, number)
 SELECT topic, ?, notification FROM aimed WHERE notification = ?
+-- name: foresee_everybody
+SELECT (SELECT users FROM counters) + (
+  SELECT count(DISTINCT value) FROM json_each(?)
+  WHERE NOT EXISTS (SELECT 1 FROM users WHERE name = value)
+)
+-- name: devices_of_everybody
+SELECT provider, count(*) FROM devices GROUP BY provider ORDER BY provider
+-- name: foresee
+SELECT count(*) FROM (
+  SELECT value FROM json_each(?)
+  UNION
+  SELECT user FROM memberships
+  WHERE topic IN (SELECT value FROM json_each(?)) AND until IS NULL
+)
+-- name: devices_of
+SELECT provider, count(*) FROM devices WHERE user IN (
+  SELECT value FROM json_each(?)
+  UNION
+  SELECT user FROM memberships
+  WHERE topic IN (SELECT value FROM json_each(?)) AND until IS NULL
+) GROUP BY provider ORDER BY provider
