@@ -14,6 +14,7 @@ from hocket.cli import (
     doctor,
     drain,
     key,
+    notify,
     reload,
     run,
     serve,
@@ -26,6 +27,7 @@ from hocket.errors import UsageError
 COMMANDS = (
     serve,
     run,
+    notify,
     reload,
     drain,
     doctor,
