@@ -15,7 +15,6 @@ from hocket.store.base import (
     Claim,
     Conflict,
     CountAudience,
-    Counted,
     CountUnread,
     Deliveries,
     DeliveryRow,
