@@ -111,9 +111,13 @@ def _open(path: Path, patience: float) -> sqlite3.Connection:
     if damage != "ok":
         raise UsageError(f"{path} is damaged ({damage}); restore a backup")
     db = sqlite3.connect(path, isolation_level=None, timeout=patience)
-    db.executescript(_SETTINGS)
-    migrate(db, steps)
-    make_leases(db)
+    try:
+        db.executescript(_SETTINGS)
+        migrate(db, steps)
+        make_leases(db)
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
