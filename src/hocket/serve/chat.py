@@ -9,7 +9,7 @@
     not to the sender
 
 What is refused is answered with {error}. After connecting, a client gets `welcome {user, rooms,
-guests}`.
+guests, inbox}`; `inbox`: it has one, over the REST API.
 """
 
 from __future__ import annotations
@@ -72,11 +72,13 @@ class Chat:
     Args:
         app: where its events are registered.
         guests: clients choose a name; else who they are was found out before they come here.
+        inbox: users have one. Guests have none: anybody could open it by its name.
     """
 
-    def __init__(self, app: App, guests: bool) -> None:
+    def __init__(self, app: App, guests: bool, inbox: bool = False) -> None:
         self._app = app
         self._guests = guests
+        self._inbox = inbox
         self._new_id = Ids()
         self.rooms = ChatRooms(time.time, self._new_id)
         app.on("connect")(self.connect)
@@ -105,6 +107,7 @@ class Chat:
                 "user": socket.user,
                 "rooms": self.rooms.occupied(WELCOME_ROOMS),
                 "guests": self._guests,
+                "inbox": self._inbox,
             },
         )
 

@@ -16,6 +16,8 @@ TYPES: Final = {
     ".js": b"text/javascript; charset=utf-8",
     ".svg": b"image/svg+xml",
 }
+# A service worker serves the pages that lie beside it or below.
+PLACES: Final = {"index.html": "/", "sw.js": "/sw.js"}
 SECURE: Final = (
     (
         b"content-security-policy",
@@ -36,9 +38,8 @@ def add_pages(app: App) -> None:
             content = item.read_bytes()
             tag = b'"%b"' % sha256(content).hexdigest()[:16].encode()
             fields = ((b"content-type", kind), (b"etag", tag), *SECURE)
-            app.get("/" if item.name == "index.html" else f"/static/{item.name}")(
-                _constant(Answer(200, fields, content))
-            )
+            path = PLACES.get(item.name, f"/static/{item.name}")
+            app.get(path)(_constant(Answer(200, fields, content)))
 
 
 def _constant(answer: Answer) -> Callable[[], Answer]:

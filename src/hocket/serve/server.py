@@ -18,7 +18,8 @@ def make_app(settings: Settings) -> App:
     """
     check_exposure(settings)
     app = App()
-    Chat(app, guests=not has_keys(settings))
+    guests = not has_keys(settings)
+    Chat(app, guests, inbox=bool(settings.data) and not guests)
     add_pages(app)
     if settings.data:
         add_api(app)

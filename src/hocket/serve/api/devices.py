@@ -50,6 +50,12 @@ class DevicePage(msgspec.Struct, frozen=True):
     next: str | None
 
 
+class WebPushKey(msgspec.Struct, frozen=True):
+    """`key`: what `PushManager.subscribe` takes as `applicationServerKey`."""
+
+    key: str
+
+
 class WhichDevices(msgspec.Struct, frozen=True):
     user: Name | LeftOut = msgspec.UNSET
     after: Annotated[str, msgspec.Meta(max_length=200)] = ""
@@ -144,4 +150,13 @@ async def remove(call: Call) -> None:
         raise Problem("not-found", "there is no such device")
 
 
-ENDPOINTS: Final = (register, devices, remove)
+@endpoint("GET", "/v1/webpush/key", users=True, answers={200: WebPushKey}, problems=("not-found",))
+async def webpush_key(call: Call) -> WebPushKey:
+    """Get the server's public key, which browsers want to know before they subscribe."""
+    key = getattr(providers_of(call.app).get("webpush"), "public_key", "")
+    if not key:
+        raise Problem("not-found", "this server sends no Web Push: `hocket vapid` makes its keys")
+    return WebPushKey(key)
+
+
+ENDPOINTS: Final = (register, devices, remove, webpush_key)

@@ -1,18 +1,17 @@
+import { Api } from './api.js';
+import { Inbox } from './inbox.js';
+import { $, badge, button, el, saved, write } from './page.js';
+import { Push } from './push.js';
 import { Client, Lost } from './socket.js';
+import { Wishes } from './wishes.js';
 
 const KEPT = 500, SHOWN = 200, LONGEST = 2000, GROUP = 300e3, TYPING_FOR = 4000, TYPING_EVERY = 2000;
-const $ = id => document.getElementById(id);
-const el = (tag, more, ...inside) => { const node = Object.assign(document.createElement(tag), more); node.append(...inside); return node; };
-const write = (place, words) => { const node = $(place) ?? place; if (node.textContent !== `${words}`) node.textContent = words; };
-const button = (words, onclick, more) => el('button', { type: 'button', onclick, ...more }, words);
-const saved = area => ({ // storage may be missing, full or forbidden
-	get(key) { try { return JSON.parse(window[area].getItem('hocket.' + key)); } catch { return null; } },
-	set(key, value) { try { window[area].setItem('hocket.' + key, JSON.stringify(value)); } catch { /* then not */ } },
-});
 const forever = saved('localStorage'), thisTab = saved('sessionStorage');
 const log = $('messages'), text = $('text'), mouse = matchMedia('(hover: hover)');
 const client = new Client('/socket.io/'), rooms = new Map();
 let current, me = '', wanted = '', token = '', inside = false, busy = false, asking = false, goal = '', busyRooms = [], following = true, height;
+
+const api = new Api(), push = new Push(api), inbox = new Inbox(api, say), wishes = new Wishes(api, push);
 
 function say(words) {
 	write('toast', words);
@@ -60,12 +59,6 @@ function paint() {
 	paintLog();
 	paintPeople();
 	paintTyping();
-}
-
-function badge(node, count) {
-	node.hidden = !count;
-	write(node, count > 99 ? '99+' : count);
-	node.title = count + ' unread';
 }
 
 function paintLog() {
@@ -188,11 +181,16 @@ client.onrefused = (message, data) => {
 	complain(message, about ? $('token') : $('name'));
 };
 
-client.on('welcome', async ({ user, rooms: names }) => {
+client.on('notification', item => inbox.arrived(item));
+client.on('inbox', event => inbox.marked(event));
+
+client.on('welcome', async ({ user, rooms: names, inbox: has }) => {
 	if (user !== me && wanted && user !== wanted && !token) say(`You appear as ${user}`);
 	me = user;
 	write(wear($('self'), me), me);
 	busyRooms = names ?? [];
+	api.token = token;
+	if (has) inbox.open();
 	if (goal && !rooms.has(goal)) addRoom(goal);
 	await Promise.all([...rooms.values()].map(join));
 	const room = rooms.get(goal);
@@ -237,6 +235,9 @@ $('entry').firstElementChild.onsubmit = event => { event.preventDefault(); if (!
 $('switch').onclick = () => {
 	drawer();
 	client.close();
+	push.turnOff().catch(() => {}); // the next user of this browser is not to see what is this one's
+	inbox.close();
+	wishes.close();
 	if (current) $('room').value = current.name;
 	rooms.clear();
 	inside = asking = false;
