@@ -271,6 +271,33 @@ def deliver(page: Page, url: str, content: dict[str, str]) -> None:
     client.detach()
 
 
+def test_a_cookie_says_who_and_changes_carry_a_csrf_token(browser: Browser, data: Path) -> None:
+    know(data, "ada")
+    told(data, "by cookie")
+    with serving(data) as server:
+        url = server.url()
+        context = browser.new_context()
+        token = jwt.encode({"sub": "ada", "exp": 4_000_000_000}, ENV["HOCKET_SECRET"])
+        context.add_cookies([{"name": "hocket_token", "value": token, "url": url}])
+        page = context.new_page()
+        page.goto(f"{url}/?room=kitchen")
+        page.click("#enter")
+        connected(page)
+        wrong = complaints(page)
+        unread(page, 1)
+        page.click("#bell")
+        page.click("#read-all")
+        unread(page, 0)
+        page.reload()
+        connected(page)
+        expect(page.locator("#bell")).to_have_attribute("aria-label", "Notifications")
+        page.click("#bell")
+        expect(page.locator("#items .item")).to_have_count(1)
+        expect(page.locator("#items .new")).to_have_count(0)
+        assert wrong == []
+        context.close()
+
+
 def test_guests_and_servers_without_data_have_no_bell(browser: Browser, data: Path) -> None:
     command = [sys.executable, "-m", "hocket", "serve", "--port", "0"]
     for more, env in [(["--data", str(data)], {}), ([], {"HOCKET_SECRET": "s" * 32})]:
