@@ -154,16 +154,28 @@ def test_two_tabs_and_a_restart(browser: Browser, data: Path) -> None:
 
 def test_more_is_loaded(browser: Browser, data: Path) -> None:
     know(data, "ada")
-    for number in range(21):
+    for number in range(22):
         told(data, f"number {number}")
-    with serving(data) as server, entered(browser, server.url()) as page:
-        unread(page, 21)
+    with (
+        serving(data) as server,
+        entered(browser, url := server.url()) as page,
+    ):
+        unread(page, 22)
         page.click("#bell")
         expect(page.locator("#items .item")).to_have_count(20)
         page.click("#older")
-        expect(page.locator("#items .item")).to_have_count(21)
+        expect(page.locator("#items .item")).to_have_count(22)
         expect(page.locator("#items strong").last).to_have_text("number 0")
         expect(page.locator("#older")).to_be_hidden()
+
+        # The server's word of what was archived here changes nothing here any more.
+        with page.expect_response("**/archive"):
+            page.locator("#items .item").first.get_by_role("button", name="Archive").click()
+        second = another(page.context, url)
+        second.click("#bell")
+        second.click("#read-all")
+        unread(page, 0)
+        expect(page.locator("#items .item")).to_have_count(21)
 
 
 def test_preferences_stick(browser: Browser, data: Path) -> None:

@@ -6,13 +6,14 @@ const PAGE = 20, MOST = 500;
 
 export class Inbox {
 	#api; #say; #items = new Map(); #unread = 0; #next = null; #on = false; #changed = 0; #loading = null;
+	#gone = new Set(); // archived here; the server's event about it brings nothing new
 	#panel = panel($('inbox'));
 
 	constructor(api, say) {
 		this.#api = api;
 		this.#say = say;
 		$('bell').onclick = () => this.#panel.open();
-		$('read-all').onclick = () => this.#mark('read', [], '/v1/inbox/read');
+		$('read-all').onclick = () => this.#mark('read', [...this.#items.keys()], '/v1/inbox/read');
 		$('older').onclick = () => this.#older();
 	}
 
@@ -28,6 +29,7 @@ export class Inbox {
 		this.#on = false;
 		this.#panel.close();
 		this.#items.clear();
+		this.#gone.clear();
 		this.#unread = 0;
 		this.#next = null;
 		$('bell').hidden = true;
@@ -53,8 +55,10 @@ export class Inbox {
 	marked({ what, ids }) {
 		if (!this.#on) return;
 		this.#changed++;
-		const known = ids.length && ids.every(id => this.#items.has(id)) && what !== 'unarchived';
-		if (known) this.#apply(what, ids); else this.#load();
+		const known = ids.length && ids.every(id => this.#items.has(id) || what === 'archived' && this.#gone.delete(id)) && what !== 'unarchived';
+		if (known) this.#apply(what, ids);
+		else if (what === 'read' && !ids.length) this.#allRead();
+		else this.#load();
 	}
 
 	/** A whole page, and again if something happened while it came. */
@@ -68,7 +72,8 @@ export class Inbox {
 				const before = this.#changed;
 				const [{ items, next }, { unread }] = await Promise.all([this.#api.get(`/v1/inbox?before=0&limit=${PAGE}`), this.#api.get('/v1/inbox/unread')]);
 				if (!this.#on) return;
-				this.#items = new Map(items.map(item => [item.id, item]));
+				// What was there stays the same element: somebody may be at it with the keyboard.
+				this.#items = new Map(items.map(item => [item.id, Object.assign(this.#items.get(item.id) ?? {}, item)]));
 				this.#next = next;
 				this.#unread = unread;
 				this.#paint();
@@ -90,8 +95,14 @@ export class Inbox {
 
 	/** Show it at once, then say it to the server, whose event tells all pages. */
 	async #mark(what, ids, path) {
-		this.#apply(what, ids.length ? ids : [...this.#items.keys()]);
+		this.#apply(what, ids);
 		try { await this.#api.post(path); } catch (problem) { this.#complain(problem); this.#load(); }
+	}
+
+	#allRead() {
+		for (const item of this.#items.values()) item.read = true;
+		this.#unread = 0;
+		this.#paint();
 	}
 
 	#apply(what, ids) {
@@ -137,6 +148,7 @@ export class Inbox {
 
 	#archive(item) {
 		const beside = item.node.nextElementSibling ?? item.node.previousElementSibling;
+		this.#gone.add(item.id);
 		this.#mark('archived', [item.id], `/v1/inbox/${item.id}/archive`);
 		(beside?.querySelector('footer button:last-child') ?? $('inbox-title')).focus();
 	}
