@@ -14,6 +14,7 @@ from benchmarks.scenarios import (
     notify50k,
     overload,
     pauses,
+    push,
     rooms,
     silent,
     slow,
@@ -47,4 +48,4 @@ SCENARIOS = {
         pauses,
         notify50k,
     )
-}
+} | push.SCENARIOS

@@ -18,6 +18,8 @@ SCENARIOS = [
     "apps",
 ]
 
+PUSHES = {"webpush": "nginx", "apns": "nghttpd", "fcm": "nginx", "webhook": "nginx"}
+
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")
 
 
@@ -38,6 +40,17 @@ def test_a_scenario_runs_from_end_to_end(name: str, tmp_path: Path) -> None:
     head, _, first, *_ = page[page.index("| |") :].splitlines()
     assert re.search(r"\| Hocket[^|]*\|$", head)
     assert re.search(r"\| [0-9.]+ \|$", first), page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PUSHES)
+def test_pushes_are_measured(name: str, tmp_path: Path) -> None:
+    if shutil.which(PUSHES[name]) is None:
+        pytest.skip(f"there is no {PUSHES[name]}")
+    done = bench(name, "--quick", "--peers", "bare,hocket", "--results", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / f"{name}.md").read_text()
+    assert re.search(r"\| pushes per second and core \|.* [0-9]+ \|\n", page), page
 
 
 def test_what_is_none_of_the_scenarios() -> None:

@@ -59,6 +59,11 @@ def check_url(url: str, allow_private: bool = False) -> str:
     return f"{parts.scheme}://{where}{parts.path or '/'}{query}"
 
 
+def origin_of(url: str) -> str:
+    """The origin of a URL as `check_url` spells it: `https://host[:port]`."""
+    return url[: url.index("/", len("https://"))]
+
+
 def _checked_host(host: str, allow_private: bool) -> str:
     if ":" in host and allow_private:
         return f"[{IPv6Address(host)}]"

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from hocket.providers.base import Failed, Outcome, Retry
 from hocket.providers.guard import BlockedError, open_socket
@@ -99,8 +100,10 @@ class Client:
         """
         session = self._session or self._open()
         try:
+            # Encoded: what was checked is what is asked for, and nothing is spelled anew.
+            where = URL(url, encoded=True)
             async with session.post(
-                url, data=body, headers=headers, allow_redirects=False
+                where, data=body, headers=headers, allow_redirects=False
             ) as response:
                 return Answer(response.status, response.headers, await _beginning(response))
         except BlockedError as error:
@@ -136,9 +139,11 @@ class Client:
 
 async def _beginning(response: aiohttp.ClientResponse) -> bytes:
     """What there is of a body, up to the bound; a connection with more to come is given up."""
-    content = response.content
+    content, length = response.content, response.content_length
     if content.at_eof():
         return b""
+    if length is not None and length <= MAX_ANSWER:
+        return await response.read()
     body = bytearray()
     while chunk := await content.read(MAX_ANSWER - len(body)):
         body += chunk

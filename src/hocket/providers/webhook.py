@@ -13,12 +13,11 @@ from collections.abc import Callable
 from hashlib import sha256
 from hmac import digest
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from hocket.errors import UsageError
 from hocket.providers.base import Dead, Delivered, Failed, Limits, Outcome, Push
 from hocket.providers.content import content, fit
-from hocket.providers.guard import check_url
+from hocket.providers.guard import check_url, origin_of
 from hocket.providers.origins import Origins
 from hocket.providers.outbound import Answer, Client, UnreachableError, judge
 from hocket.settings import Settings
@@ -51,11 +50,6 @@ def sign(keys: tuple[bytes, ...], id: str, timestamp: int, body: bytes) -> str:
     """The header `webhook-signature`."""
     signed = f"{id}.{timestamp}.".encode() + body
     return " ".join(f"v1,{b64encode(digest(key, signed, sha256)).decode()}" for key in keys)
-
-
-def origin_of(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
 
 
 class Webhook:

@@ -26,6 +26,9 @@ INSTALL = {  # what installs a tool chain, by the program one needs of it
     "go": "sudo apt-get install golang",
     "cargo": "sudo apt-get install cargo",
     "wrk": "sudo apt-get install wrk",
+    "nginx": "sudo apt-get install nginx",
+    "nghttpd": "sudo apt-get install nghttp2-server",
+    "openssl": "sudo apt-get install openssl",
 }
 
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import hypothesis
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from hypothesis import given
@@ -183,6 +184,7 @@ async def test_a_server_without_starttls_gets_no_mail_unless_told_so() -> None:
         await sender.close()
 
 
+@hypothesis.settings(deadline=None)  # no test asks how fast a machine is
 @given(st.text(), st.text())
 def test_no_header_gets_in_through_a_text(title: str, body: str) -> None:
     injected = f"{title}\r\nBcc: eve@example.com\r\n\r\n{body}\n.\r\nMAIL FROM:<x>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +59,7 @@ def test_what_cannot_be_cut_is_refused() -> None:
         fit(make, "T", "B", 50)
 
 
+@hypothesis.settings(deadline=None)  # no test asks how fast a machine is
 @given(st.text(max_size=300), st.text(max_size=300), st.integers(70, 700))
 def test_it_always_fits_and_is_always_json(title: str, body: str, limit: int) -> None:
     made = fit(make, title, body, limit)
@@ -67,6 +69,7 @@ def test_it_always_fits_and_is_always_json(title: str, body: str, limit: int) ->
     assert body.startswith(told["body"].removesuffix("…"))
 
 
+@hypothesis.settings(deadline=None)  # no test asks how fast a machine is
 @given(st.text(max_size=50), st.integers(0, 60))
 def test_a_cut_text_is_no_longer_than_asked_for(text: str, length: int) -> None:
     shown = cut(text, length)

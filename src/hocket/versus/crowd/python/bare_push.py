@@ -17,13 +17,15 @@ from sending import TEXT, arguments, measure, run
 BODY = json.dumps({"message": {"token": "t", "notification": TEXT}}).encode()
 
 
-async def over_http1(url: str, count: int, tasks: int) -> None:
+async def over_http1(kind: str, url: str, count: int, tasks: int) -> None:
     headers = {"Authorization": "Bearer x", "Content-Type": "application/json"}
     connector = aiohttp.TCPConnector(limit=tasks)
     async with aiohttp.ClientSession(connector=connector) as session:
 
         async def send(number: int) -> None:
-            async with session.post(f"{url}/hook", data=BODY, headers=headers) as response:
+            # As receivers have it: a URL for each.
+            where = f"{url}/hook/{number % 1000}" if kind == "webhook" else f"{url}/hook"
+            async with session.post(where, data=BODY, headers=headers) as response:
                 assert response.status == 200
                 await response.read()
 
@@ -63,7 +65,7 @@ class Connection(asyncio.Protocol):
         await self.waiting[stream]
 
 
-async def over_http2(url: str, count: int, tasks: int) -> None:
+async def over_http2(kind: str, url: str, count: int, tasks: int) -> None:
     parts = urlsplit(url)
     _, connection = await asyncio.get_running_loop().create_connection(
         Connection, parts.hostname, parts.port
@@ -82,7 +84,7 @@ async def over_http2(url: str, count: int, tasks: int) -> None:
 
 async def main() -> None:
     kind, url, count, tasks = arguments()
-    await (over_http2 if kind == "apns" else over_http1)(url, count, tasks)
+    await (over_http2 if kind == "apns" else over_http1)(kind, url, count, tasks)
 
 
 run(main)
