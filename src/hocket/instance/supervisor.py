@@ -105,7 +105,7 @@ def describe(settings: Settings, roles: list[Role]) -> str:
     """Which processes, and why so many workers."""
     counts = {role.name: role.count for role in roles}
     workers = counts.pop(WORKER)
-    text = f"{workers} workers"
+    text = "1 worker" if workers == 1 else f"{workers} workers"
     if settings.workers == 0 and workers == cores():
         text += ": one for each core"
     elif workers > (settings.workers or cores()):

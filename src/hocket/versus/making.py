@@ -192,4 +192,4 @@ class Maker:
 
 FLAGS = ("-O2", "-Wall", "-Wextra", "-pthread")
 PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-NEEDS_PACKAGES = {"profile_io"}
+NEEDS_PACKAGES = {"profile_io", "push"}
