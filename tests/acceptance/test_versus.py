@@ -62,7 +62,7 @@ def test_a_head_to_head_of_python_and_hocket(tmp_path: Path) -> None:
 
 def test_missing_tool_chains_are_named_with_what_installs_them(tmp_path: Path) -> None:
     env = {**environment(), "PATH": str(tmp_path)}
-    words = ["--only", "code", "--only", "hello", "--platforms", "go,node,hocket"]
+    words = ["--only", "code,hello", "--platforms", "go,node,hocket"]
     done = hocket("versus", *words, "--results", str(tmp_path / "r"), env=env)
     assert done.returncode == 0, done.stderr
     assert "Go is left out: go is not installed: sudo apt-get install golang" in done.stderr

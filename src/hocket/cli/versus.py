@@ -24,7 +24,8 @@ def add_to(commands: Any) -> None:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="under two minutes; see below (default)")
     size.add_argument("--full", action="store_true", help="all scenarios, each several times")
-    add("--only", action="append", metavar="SCENARIO", help="this one; may be repeated")
+    add("--only", action="append", metavar="SCENARIO",
+        help="this one, or several with commas; may be repeated")  # fmt: skip
     add("--platforms", metavar="LIST", help=f"some of {','.join(NAMES)}")
     add("--repeats", type=int, default=0, metavar="N", help="runs of each platform in a scenario")
     add("--peer", action="append", default=[], metavar="NAME=FOLDER", help="sources that take the "

@@ -54,7 +54,8 @@ def planned(args: argparse.Namespace) -> Plan:
     if not 0 <= args.repeats <= 100:
         raise UsageError("--repeats is from 1 to 100")
     quick = not args.full
-    names = chosen(args.only or [], SCENARIOS, "scenario")
+    only = [name for asked in args.only or () for name in asked.split(",")]
+    names = chosen(only, SCENARIOS, "scenario")
     scenarios = [SCENARIOS[name] for name in names] if names else _all(quick)
     platforms = chosen((args.platforms or ",".join(ALL)).split(","), ALL, "platform")
     return Plan(scenarios, platforms, quick, args.repeats)
