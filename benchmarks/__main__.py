@@ -22,6 +22,7 @@ from benchmarks.scenarios import SCENARIOS
 from benchmarks.servers import SERVERS, Server, hocket_on
 from hocket.versus import machine
 from hocket.versus.processes import LOAD_CORE, SERVER_CORE
+from hocket.versus.stopping import Stop, stoppable
 
 RESULTS = building.HERE / "results"
 SMALLER_RESULTS = building.BUILD / "results"
@@ -103,7 +104,7 @@ def folder_for(report: Report, args: argparse.Namespace) -> Path:
     return RESULTS if full and not report.notes else SMALLER_RESULTS
 
 
-def measure(scenario: Scenario, args: argparse.Namespace) -> bool:
+def measure(scenario: Scenario, args: argparse.Namespace, stop: Stop) -> bool:
     """One scenario, to its printed and written report; tells whether all was well."""
     size, columns = size_of(scenario, args), columns_of(scenario, args)
     if not columns:
@@ -120,7 +121,7 @@ def measure(scenario: Scenario, args: argparse.Namespace) -> bool:
     )
     if SERVER_CORE == LOAD_CORE:
         report.notes.append("The server and the load shared one core.")
-    fine = Runner(report, columns).run()
+    fine = Runner(report, columns, stop.check).run()
     report.machine = machine.facts(building.BUILD)
     print(f"\n## {scenario.title}\n\n{report.summary()}", flush=True)
     if report.runs and not args.no_report:
@@ -135,7 +136,8 @@ def main() -> int:
     if not args.no_report and not plots.available():
         say("no plots: they need matplotlib (the group `bench` in pyproject.toml)")
     try:
-        fine = [measure(SCENARIOS[name], args) for name in args.scenarios or SCENARIOS]
+        with stoppable() as stop:
+            fine = [measure(SCENARIOS[name], args, stop) for name in args.scenarios or SCENARIOS]
     except KeyboardInterrupt:
         say("stopped")
         return 128 + signal.SIGINT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from benchmarks import building
@@ -26,6 +26,7 @@ class Runner:
 
     report: Report
     columns: Mapping[str, Server]
+    check: Callable[[], None] = lambda: None  # before each run: raises to stop
 
     def run(self) -> bool:
         """Build, then measure; tells whether nothing failed."""
@@ -35,6 +36,7 @@ class Runner:
             for key in list(commands):
                 say(f"{self._scenario.name} {repeat}/{self.report.size.repeats}: "
                     f"{self.report.names[key]} ... ", end="")  # fmt: skip
+                self.check()
                 try:
                     run = self._measured(self.columns[key], commands[key])
                 except (FailedError, MissingError, machine.GoneError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,24 @@ def test_pushes_are_measured(name: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     page = (tmp_path / f"{name}.md").read_text()
     assert re.search(r"\| pushes per second and core \|.* [0-9]+ \|\n", page), page
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks", "echo", "--quick", "--peers", "hocket"]
+    command += ["--repeats", "100", "--results", str(tmp_path)]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment(), text=True, stderr=subprocess.PIPE
+    ) as running:
+        assert running.stderr is not None
+        lines = []
+        for line in running.stderr:
+            lines.append(line)
+            if line.startswith("echo 1/100"):  # complete: the second run begins
+                running.send_signal(signal.SIGINT)
+    assert running.returncode == 130
+    assert len(lines) < 10, lines
+    assert lines[-1].endswith("stopped\n"), lines
 
 
 def test_what_is_none_of_the_scenarios() -> None:
