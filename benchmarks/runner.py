@@ -34,9 +34,9 @@ class Runner:
         fine = True
         for repeat in range(1, self.report.size.repeats + 1):
             for key in list(commands):
+                self.check()
                 say(f"{self._scenario.name} {repeat}/{self.report.size.repeats}: "
                     f"{self.report.names[key]} ... ", end="")  # fmt: skip
-                self.check()
                 try:
                     run = self._measured(self.columns[key], commands[key])
                 except (FailedError, MissingError, machine.GoneError) as error:
