@@ -277,9 +277,9 @@ def deliver(page: Page, url: str, content: dict[str, str]) -> None:
         page.wait_for_timeout(20)
     pushed = {"origin": url, "registrationId": found[-1], "data": json.dumps(content)}
     client.send("ServiceWorker.deliverPushMessage", pushed)
-    page.wait_for_function(
-        f"({SHOWN})().then(all => all.some(([, body]) => body === {content['body']!r}))"
-    )
+    # One question after the other: `wait_for_function` takes a promise for an answer.
+    while content["body"] not in [body for _, body, *_ in page.evaluate(SHOWN)]:
+        page.wait_for_timeout(20)
     client.detach()
 
 
