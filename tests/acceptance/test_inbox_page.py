@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -264,6 +264,14 @@ SHOWN = """async () => (await (await navigator.serviceWorker.ready).getNotificat
     .map(({ title, body, tag, data }) => [title, body, tag, data.url])"""
 
 
+def until(page: Page, condition: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        page.wait_for_timeout(20)
+    raise AssertionError("what the test waited for did not happen")
+
+
 def deliver(page: Page, url: str, content: dict[str, str]) -> None:
     """As if the push service had sent it; wait until it is shown."""
     client = page.context.new_cdp_session(page)
@@ -273,13 +281,11 @@ def deliver(page: Page, url: str, content: dict[str, str]) -> None:
         lambda event: found.extend(each["registrationId"] for each in event["registrations"]),
     )
     client.send("ServiceWorker.enable")
-    while not found:
-        page.wait_for_timeout(20)
+    until(page, lambda: bool(found))
     pushed = {"origin": url, "registrationId": found[-1], "data": json.dumps(content)}
     client.send("ServiceWorker.deliverPushMessage", pushed)
     # One question after the other: `wait_for_function` takes a promise for an answer.
-    while content["body"] not in [body for _, body, *_ in page.evaluate(SHOWN)]:
-        page.wait_for_timeout(20)
+    until(page, lambda: content["body"] in [body for _, body, *_ in page.evaluate(SHOWN)])
     client.detach()
 
 
