@@ -304,7 +304,8 @@ def test_a_cookie_says_who_and_changes_carry_a_csrf_token(browser: Browser, data
         wrong = complaints(page)
         unread(page, 1)
         page.click("#bell")
-        page.click("#read-all")
+        with page.expect_response("**/v1/inbox/read"):
+            page.click("#read-all")
         unread(page, 0)
         page.reload()
         connected(page)

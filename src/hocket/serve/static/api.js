@@ -8,7 +8,11 @@ export class Api {
 	token = '';
 	#csrf = '';
 
-	get(path) { return this.#ask('GET', path); }
+	async get(path) {
+		const told = await this.#ask('GET', path);
+		if (!this.token && !this.#csrf) this.#renew().catch(() => {}); // so that a change can leave at once: the page may be about to go
+		return told;
+	}
 	post(path, body) { return this.#change('POST', path, body); }
 	put(path, body) { return this.#change('PUT', path, body); }
 	delete(path) { return this.#change('DELETE', path); }
@@ -30,7 +34,7 @@ export class Api {
 	async #ask(method, path, body) {
 		const headers = this.token ? { Authorization: 'Bearer ' + this.token } : this.#csrf ? { 'X-CSRF-Token': this.#csrf } : {};
 		if (body !== undefined) headers['Content-Type'] = 'application/json';
-		const answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), keepalive: method === 'DELETE' });
+		const answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), keepalive: method !== 'GET' });
 		if (answer.status === 204) return null;
 		const told = await answer.json().catch(() => ({}));
 		if (!answer.ok) throw new Refused(answer.status, told.detail || told.title || 'no answer');
