@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from hocket.store import base
 from hocket.store.base import Conflict, StoreError
+from hocket.store.taste import choosy, subject_of
 
 T = TypeVar("T")
 
@@ -123,7 +124,8 @@ class MemoryStore:
         for user in new:
             self.users[user] = self._number()
         numbers = tuple(self.users[user] for user in asked.users)
-        return base.Seen(len(new), len(self.released), numbers)
+        choosy = tuple(at for at, user in enumerate(asked.users) if user in self.preferences)
+        return base.Seen(len(new), len(self.released), numbers, choosy)
 
     def _JoinTopic(self, asked: base.JoinTopic) -> bool:
         members = self.topics.setdefault(asked.topic, set())
@@ -139,6 +141,10 @@ class MemoryStore:
 
     def _SetPreferences(self, asked: base.SetPreferences) -> None:
         self.preferences[asked.user] = asked.preferences
+        self.say(base.Preferred(asked.user))
+
+    def _GetPreferences(self, asked: base.GetPreferences) -> bytes:
+        return self.preferences.get(asked.user, b"{}")
 
     def _RegisterDevice(self, asked: base.RegisterDevice) -> base.Registered:
         same = [
@@ -317,7 +323,9 @@ class MemoryStore:
                     kept.seq, kept.asked.id, kept.asked.content, kept.at,
                     marks.get("read", 0.0), marks.get("archived", 0.0),
                 )  # fmt: skip
-                if bool(row.archived) == asked.archived:
+                taste = choosy(self.preferences.get(asked.user, b"{}"), asked.channel)
+                wanted = taste is None or taste.wants(subject_of(row.content))
+                if wanted and bool(row.archived) == asked.archived:
                     rows.append(row)
         if asked.after is not None:
             return [row for row in rows if row.seq > asked.after][: asked.limit]

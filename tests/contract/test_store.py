@@ -83,6 +83,8 @@ async def test_users_are_seen_once(opened: Opened, tmp_path: Path) -> None:
         assert await store.do(SeeUsers(("ada", "bob", "ada"))) == Seen(2, 0, (1, 1, 1))
         assert await store.do(SeeUsers(("eve", "bob"))) == Seen(1, 0, (2, 1))
         assert await store.do(SeeUsers(())) == Seen(0, 0, ())
+        await store.do(SetPreferences("bob", b'{"locale":"de"}'))
+        assert await store.do(SeeUsers(("ada", "bob"))) == Seen(0, 0, (1, 1), choosy=(1,))
 
 
 @stores
@@ -508,6 +510,52 @@ async def test_marks(opened: Opened, tmp_path: Path) -> None:
         assert await store.do(CountUnread("bob")) == 6
         await store.do(MarkInbox("ada", "unread", (), 122.0))
         assert await store.do(CountUnread("ada")) == 5
+
+
+MUTED = b'{"topics":{"news":{"inbox":false},"art":{"live":false}},"channels":{"inbox":true}}'
+NEWS, ART = b'{"title":"x","topic":"news"}', b'{"title":"x","topic":"art"}'
+URGENT = b'{"title":"x","topic":"news","critical":true}'
+
+
+@stores
+@asynchronous
+async def test_what_a_user_does_not_want_is_not_in_the_inbox(
+    opened: Opened, tmp_path: Path
+) -> None:
+    async with opened(tmp_path) as store:
+        await store.do(SeeUsers(("ada", "bob")))
+        await store.do(SetPreferences("ada", MUTED))
+        for id, content in {"plain": b"{}", "news": NEWS, "art": ART, "urgent": URGENT}.items():
+            await store.do(accept(id, content=content))
+        inbox = [item.id for item in await store.do(Inbox("ada", after=0))]
+        assert inbox == ["plain", "art", "urgent"]
+        live = [item.id for item in await store.do(Inbox("ada", after=0, channel="live"))]
+        assert live == ["plain", "news", "urgent"]
+        assert [item.id for item in await store.do(Inbox("ada", limit=1, before=4))] == ["art"]
+        assert await store.do(CountUnread("ada")) == 3
+        await store.do(MarkInbox("ada", "read", (), 1.0))
+        await store.do(MarkInbox("ada", "unread", ("news", "art"), 1.0))
+        assert await store.do(CountUnread("ada")) == 1
+        assert await store.do(CountUnread("bob")) == 4
+        await store.do(SetPreferences("ada", b'{"channels":{"inbox":false}}'))
+        assert [item.id for item in await store.do(Inbox("ada", after=0))] == ["urgent"]
+        for whatever in (b"{}", b"no JSON", b'{"channels":7}'):
+            await store.do(SetPreferences("ada", whatever))
+            found = await store.do(Inbox("ada", after=0))
+            assert len(found) == 4
+
+
+@stores
+@asynchronous
+async def test_a_report_says_who_did_not_want_it(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await store.do(SeeUsers(("ada", "bob", "cy")))
+        for user in ("ada", "cy"):
+            await store.do(SetPreferences(user, MUTED))
+        await device(store, "cy")
+        await store.do(accept("n", content=NEWS))
+        report = {each.user: each.unwanted for each in await store.do(Report("n"))}
+        assert report == {"ada": True, "bob": False, "cy": False}
 
 
 @stores

@@ -344,6 +344,11 @@ async def test_what_the_user_does_not_want_is_suppressed(tmp_path: Path) -> None
         await site.app.store.do(SetPreferences("ada", b'{"topics":{"news":{"email":false}}}'))
         status = await (await tell(site, topic="news")).wait(timeout=20)
         assert (status.suppressed, status.delivered) == (1, 0)
+        await site.app.store.do(SetPreferences("bob", b'{"topics":{"news":{"inbox":false}}}'))
+        job = await tell(site, "ada", "bob", "eve", topic="news")
+        await job.wait(timeout=20)
+        states = {result.user: result.state async for result in job.report()}
+        assert states == {"ada": "suppressed", "bob": "suppressed", "eve": "inbox"}
         assert (await (await tell(site, topic="news", critical=True)).wait(timeout=20)).delivered
         assert len(pager.pushes) == 1
 

@@ -13,6 +13,9 @@ import pytest
 from hocket import App, Audience, Notification, Socket
 from hocket.instance.keeping import Keeping
 from hocket.instance.worker import Worker
+from hocket.notify.live import Live
+from hocket.notify.residents import Residents
+from hocket.store import base
 from tests.integration.test_sse import Listener
 from tests.memory_store import MemoryStore
 from tests.support import (
@@ -283,6 +286,77 @@ async def test_a_polling_client(store: MemoryStore) -> None:
             packets += await client.hear()
         assert packets[0].startswith("40")
         assert '"title":"two"' in packets[1]
+
+
+@asynchronous
+async def test_who_does_not_want_it_live_is_not_told(store: MemoryStore) -> None:
+    """Now or later: in a broadcast, by name, as a topic, by Server-Sent Events, or coming back."""
+    no_news = base.SetPreferences("ada", b'{"topics":{"news":{"live":false}}}')
+    async with serving_together(make_app) as sites:
+        await store.do(no_news)
+        ada, bob = await Client.come(sites[0], "ada"), await Client.come(sites[0], "bob")
+        also_ada = await Client.come(sites[1], "ada")
+        listener = await Listener.opened(sites[1], "/events?user=ada")
+        await tell(sites[0], "news to all", topic="news")
+        await tell(sites[0], "news to ada", Audience.users("ada", "bob"), topic="news")
+        await tell(sites[0], "urgent", topic="news", critical=True)
+        await tell(sites[0], "other", Audience.users("ada", "bob"), topic="art")
+        for client in (ada, also_ada):
+            assert await client.titles(2) == ["urgent", "other"]
+        assert await bob.titles(4) == ["news to all", "news to ada", "urgent", "other"]
+        while (event := await listener.event()).get("event") != "notification":
+            pass
+        assert json.loads(event["data"])[0]["title"] == "urgent"
+        back = await Client.come(sites[0], "ada", after=0)
+        assert await back.titles(2) == ["urgent", "other"]
+        # What is said takes effect while they are connected, wherever they are.
+        await store.do(base.SetPreferences("ada", b'{"channels":{"live":false}}'))
+        await store.do(base.SetPreferences("bob", no_news.preferences))
+        await eventually(lambda: not any(_of(site).tastes["ada"].others for site in sites))
+        await eventually(lambda: "bob" in _of(sites[0]).tastes)
+        await tell(sites[1], "nobody", topic="news")
+        await store.do(base.SetPreferences("ada", b"{}"))
+        await eventually(lambda: not any("ada" in _of(site).tastes for site in sites))
+        await tell(sites[1], "last")
+        for client in (ada, also_ada, bob):
+            assert await client.titles(1) == ["last"]
+        for each in (ada, also_ada, bob, back, listener):
+            each.close()
+        await eventually(lambda: not any(_of(site).tastes for site in sites))
+
+
+@asynchronous
+async def test_preferences_that_change_while_a_client_comes(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they were when the store was asked is old then."""
+    do, changes = store.do, [base.SetPreferences("ada", b'{"channels":{"live":false}}')]
+
+    one_after_the_other = asyncio.Lock()
+
+    async def slow(operation: base.Operation[Any]) -> Any:
+        async with one_after_the_other:
+            answer = await do(operation)
+            if isinstance(operation, base.GetPreferences) and changes:
+                await do(changes.pop())
+                await turns(20)
+            return answer
+
+    async with serving(make_app()) as site:
+        await store.do(base.SetPreferences("ada", b'{"locale":"de"}'))
+        monkeypatch.setattr(store, "do", slow)
+        ada = await Client.come(site, "ada")
+        await eventually(lambda: "ada" in _of(site).tastes)
+        await tell(site, "not wanted")
+        await tell(site, "urgent", critical=True)
+        assert await ada.titles(1) == ["urgent"]
+
+
+def _of(site: Site) -> Residents:
+    assert site.app.hub is not None
+    live = site.app.hub.doorkeeper
+    assert isinstance(live, Live)
+    return live.residents
 
 
 @asynchronous

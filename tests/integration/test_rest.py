@@ -219,6 +219,21 @@ async def test_preferences(tmp_path: Path) -> None:
 
 
 @asynchronous
+async def test_a_topic_that_is_off_in_the_inbox_is_not_there(tmp_path: Path) -> None:
+    async with rest(tmp_path) as api:
+        ada = api.user("ada")
+        wanted = {"topics": {"news": {"inbox": False}}}
+        assert (await ada("PUT", "/v1/preferences", wanted)).status == 200
+        for title in ("one", "two"):
+            await api.send("ada", "bob", title=title, topic="news" if title == "one" else "")
+        assert [item["title"] for item in (await ada.get("/v1/inbox"))["items"]] == ["two"]
+        assert await ada.get("/v1/inbox/unread") == {"unread": 1}
+        assert await api.user("bob").get("/v1/inbox/unread") == {"unread": 2}
+        assert (await ada("PUT", "/v1/preferences", {})).status == 200
+        assert await ada.get("/v1/inbox/unread") == {"unread": 2}
+
+
+@asynchronous
 async def test_events(tmp_path: Path) -> None:
     async with rest(tmp_path) as api:
         bearer = f"Authorization: Bearer {token('ada')}"

@@ -6,12 +6,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from hocket.store.base import SeeUsers, Store, StoreError
 
 MOST: Final = 1_000  # users in one question
 AGAIN: Final = 0.2  # seconds until a store that is not there is asked again
+
+
+class Introduced(NamedTuple):
+    """A user's number, the `seq` of the newest release, and whether the user has preferences."""
+
+    number: int
+    newest: int
+    choosy: bool
 
 
 class Introductions:
@@ -25,13 +33,11 @@ class Introductions:
     def __init__(self, store: Store, spawn: Callable[[Coroutine[Any, Any, None]], object]) -> None:
         self._store = store
         self._spawn = spawn
-        self._waiting: dict[str, asyncio.Future[tuple[int, int]]] = {}
+        self._waiting: dict[str, asyncio.Future[Introduced]] = {}
         self._asking = False
 
-    async def introduce(self, user: str) -> tuple[int, int]:
-        """A user, who is known from now on: the user's number, and the `seq` of the newest release.
-        Waits for as long as the store is not there.
-        """
+    async def introduce(self, user: str) -> Introduced:
+        """A user is known from now on. Waits for as long as the store is not there."""
         future = self._waiting.get(user)
         if future is None:
             future = self._waiting[user] = asyncio.get_running_loop().create_future()
@@ -49,7 +55,9 @@ class Introductions:
                 except StoreError:
                     await asyncio.sleep(AGAIN)
                     continue
-                for user, number in zip(users, seen.numbers, strict=True):
-                    self._waiting.pop(user).set_result((number, seen.seq))
+                choosy = set(seen.choosy)
+                for at, (user, number) in enumerate(zip(users, seen.numbers, strict=True)):
+                    found = Introduced(number, seen.seq, at in choosy)
+                    self._waiting.pop(user).set_result(found)
         finally:
             self._asking = False

@@ -66,7 +66,8 @@ class DeviceResult(msgspec.Struct, frozen=True):
 
 class Result(msgspec.Struct, frozen=True):
     """How it went for one user. `state` is the best of the devices' (`pending`: one is under way);
-    `inbox` for a user without one, who has it there all the same.
+    for a user without one `inbox`, who has it there all the same, or `suppressed`, who does not
+    want it there.
     """
 
     user: str
@@ -220,7 +221,8 @@ def result_of(row: ReportRow) -> Result:
         ]
     )
     states = {"pending" if each.state in OPEN else each.state for each in devices}
-    return Result(row.user, next((state for state in ORDER if state in states), "inbox"), devices)
+    without = "suppressed" if row.unwanted else "inbox"
+    return Result(row.user, next((state for state in ORDER if state in states), without), devices)
 
 
 def _status(row: NotificationRow) -> Status:

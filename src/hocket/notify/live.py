@@ -12,6 +12,8 @@ been told. The rules that keep a client's sequence without a gap and without a r
 3. Positions are whole: a release whose recipients come in several events is told with the last.
 4. Who was not there yet when a notification was accepted is not told of it, as the inbox does not
    have it: numbers decide, see store/base.py.
+5. Who does not want it on the channel `live` is not told, live or later: `Residents.tastes` has the
+   preferences of those who have any, and is asked for again when the store says that they changed.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final, TypeVar
 
 from hocket.errors import ConnectError
 from hocket.hub.hub import Hub
@@ -30,7 +32,20 @@ from hocket.notify.jobs import Jobs
 from hocket.notify.payload import NAMESPACE, marked_packet, notification_packet
 from hocket.notify.residents import Residents
 from hocket.protocol.engineio import EncodedPacket
-from hocket.store.base import Event, Inbox, InboxRow, Marked, Released, SeeUsers, Store, StoreError
+from hocket.store.base import (
+    Event,
+    GetPreferences,
+    Inbox,
+    InboxRow,
+    Marked,
+    Operation,
+    Preferred,
+    Released,
+    SeeUsers,
+    Store,
+    StoreError,
+)
+from hocket.store.taste import Subject, choosy, subject_of
 
 log = logging.getLogger("hocket")
 
@@ -42,6 +57,8 @@ LOOK: Final = 0.02  # seconds between two looks at a client that does not keep u
 PATIENCE: Final = 5.0  # seconds that a client waits for the store before it is let in without
 LONGEST_USER: Final = 200  # characters; who is called more is not told anything
 MAX_CURSOR: Final = 1 << 62
+
+T = TypeVar("T")
 
 
 class Late:
@@ -110,6 +127,9 @@ class Live:
         elif isinstance(event, Marked):
             self._tell(self.residents.of((event.user,)), marked_packet(event))
             self.flush()
+        elif isinstance(event, Preferred):
+            if self.residents.knows(event.user):
+                self._spawn(self._learn(event.user))
         else:
             self._jobs.told(event)
 
@@ -123,22 +143,32 @@ class Live:
         if event.last:
             packet = notification_packet(event.seq, event.id, event.content, event.at)
             number, chosen, self._number, self._chosen = self._number, self._chosen, -1, set()
-            self._tell_all(number, chosen, packet)
+            self._tell_all(number, chosen, packet, subject_of(event.content))
             self._advance(event.seq)
 
     def _here(self, users: Iterable[str]) -> set[str]:
         late = {socket.user for socket in self.late}
         return {user for user in users if user in self.residents.users or user in late}
 
-    def _tell_all(self, number: int, chosen: set[str], packet: EncodedPacket) -> None:
-        """To those who have a number up to this one (-1: nobody), and to the chosen."""
+    def _tell_all(
+        self, number: int, chosen: set[str], packet: EncodedPacket, subject: Subject
+    ) -> None:
+        """To those who have a number up to this one (-1: nobody), and to the chosen; but not to
+        those who do not want it.
+        """
+        unwilling = self.residents.unwilling(subject)
+        without = self.residents.of(unwilling)
         if number >= self.residents.highest:
-            self._hub.fanout.emit([self.residents], [], frozenset(), packet)
+            excluded = frozenset([socket.end for socket in without])
+            self._hub.fanout.emit([self.residents], [], excluded, packet)
         else:
-            sockets = [*self.residents.up_to(number), *self.residents.of(chosen)]
-            self._tell(list(dict.fromkeys(sockets)), packet)
+            told = dict.fromkeys([*self.residents.up_to(number), *self.residents.of(chosen)])
+            for socket in without:
+                told.pop(socket, None)
+            self._tell(list(told), packet)
         for socket, late in self.late.items():
-            if late.number <= number or socket.user in chosen:
+            meant = late.number <= number or socket.user in chosen
+            if meant and socket.user not in unwilling:
                 late.hold(packet)
 
     def _tell(self, sockets: list[Socket], packet: EncodedPacket) -> None:
@@ -178,23 +208,39 @@ class Live:
             self.residents.enter(socket, resident.number)
             proceed()
         else:
-            self._spawn(self._enter(socket, after, proceed))
+            self._spawn(self._come(socket, self._enter(socket, after, proceed)))
 
     @property
     def _is_whole(self) -> bool:
         return self.position >= 0 and not self._is_half_told
+
+    async def _come(self, socket: Socket, way: Coroutine[Any, Any, None]) -> None:
+        with self.residents.expecting(socket.user):
+            await way
+
+    async def _introduce(self, user: str) -> tuple[int, int]:
+        """The user's number, and the newest `seq`; what the user wants is known then."""
+        number, newest, has_preferences = await self._introductions.introduce(user)
+        if has_preferences:
+            await self._learn(user)
+        return number, newest
+
+    async def _learn(self, user: str) -> None:
+        """What a user wants to be told."""
+        stored = await self._ask(GetPreferences(user))
+        self.residents.like(user, choosy(stored, "live"))
 
     async def _enter(self, socket: Socket, after: int | None, proceed: Callable[[], None]) -> None:
         """Without a store, a client is let in all the same, and catches up when it is there."""
         before = max(self.position, 0)
         try:
             async with asyncio.timeout(PATIENCE):
-                number, newest = await self._introductions.introduce(socket.user)
+                number, newest = await self._introduce(socket.user)
                 if after is None:
                     await self._until(before)
         except TimeoutError:
             proceed()
-            number, newest = await self._introductions.introduce(socket.user)
+            number, newest = await self._introduce(socket.user)
             after = before if after is None else after
         if after is None and socket.state == CONNECTING:
             self.residents.enter(socket, number)
@@ -204,10 +250,10 @@ class Live:
 
     def arrived(self, socket: Socket, seen: int) -> None:
         """A socket of the process before this one, which was told up to `seen`."""
-        self._spawn(self._arrived(socket, seen))
+        self._spawn(self._come(socket, self._arrived(socket, seen)))
 
     async def _arrived(self, socket: Socket, seen: int) -> None:
-        number, newest = await self._introductions.introduce(socket.user)
+        number, newest = await self._introduce(socket.user)
         await self._catch_up(socket, number, min(seen, newest))
 
     def seen_by(self, socket: Socket) -> int:
@@ -257,18 +303,23 @@ class Live:
         return False
 
     async def _missed(self, user: str, after: int, upto: int) -> tuple[list[InboxRow], bool]:
-        """A page of a user's inbox, archived or not, up to a position; whether that was all."""
+        """A page of what the user was to be told, archived or not, up to a position; whether that
+        was all.
+        """
         found: list[InboxRow] = []
         start = upto
         for archived in (False, True):
-            page = await self._page(Inbox(user, after=after, limit=PAGE, archived=archived))
+            page = await self._ask(
+                Inbox(user, after=after, limit=PAGE, archived=archived, channel="live")
+            )
             found += page
             if len(page) == PAGE:
                 upto = min(upto, page[-1].seq)
         rows = sorted((row for row in found if row.seq <= upto), key=lambda row: row.seq)
         return rows, upto == start
 
-    async def _page(self, question: Inbox) -> list[InboxRow]:
+    async def _ask(self, question: Operation[T]) -> T:
+        """Waits for as long as the store is not there."""
         while True:
             try:
                 return await self._store.do(question)

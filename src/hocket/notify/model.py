@@ -92,7 +92,8 @@ class QuietHours(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Preferences(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a user wants. `topics`: by topic, by channel, on or off; what is not there is on.
+    """What a user wants. `topics`: by topic, by channel, on or off; what is not there is as
+    `channels` says, or on. `quiet_hours` hold back pushes, not the inbox or what is live.
     `timezone`: an IANA name. `locale`: for templates.
     """
 

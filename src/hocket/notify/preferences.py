@@ -1,5 +1,6 @@
 """What a user's preferences say about one push: now, later, or not at all. Pure: the time is an
-argument. They are about devices; the inbox, and whoever is connected, get everything.
+argument. What is said here is about devices; the store does the same for the inbox and for whoever
+is connected (store/taste.py), which quiet hours do not concern.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from hocket.notify.model import Notification, Preferences, QuietHours
+from hocket.store.taste import taste_of
 
 _decoder: Final = msgspec.json.Decoder(Preferences)
 _NONE: Final = Preferences()
@@ -54,11 +56,7 @@ def wants(preferences: Preferences, notification: Notification, channel: str) ->
     """Whether the user wants it on this channel: what is said about its topic counts, else what is
     said about the channel; silence is yes. A critical one passes.
     """
-    if notification.critical:
-        return True
-    topic = preferences.topics.get(notification.topic, {})
-    channels = preferences.channels
-    return topic.get(channel, channels.get(channel, True))  # type: ignore[call-overload, no-any-return]
+    return taste_of(preferences, channel).wants(notification)
 
 
 def quiet_until(preferences: Preferences, notification: Notification, now: float) -> float:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from hocket.hub.connection import Connection
 from hocket.hub.room import Room
 from hocket.hub.socket import Socket
+from hocket.store.taste import Subject, Taste
 
 UNNAMED: Final = ""  # a room of the server's own, as a namespace's `everyone` is: not in `rooms`
 
@@ -25,14 +28,20 @@ class Resident:
 class Residents(Room):
     """The room of all of them, so that what is told to everybody is one fan-out. It has no members
     by socket id: they are in `users`.
+
+    Attributes:
+        coming: users of sockets that are on their way in, and how many.
+        tastes: of those, here or on their way in, who do not want to be told everything.
     """
 
-    __slots__ = ("highest", "users")
+    __slots__ = ("coming", "highest", "tastes", "users")
     hidden = True
 
     def __init__(self) -> None:
         super().__init__(UNNAMED)
         self.users: dict[str, Resident] = {}
+        self.coming: Counter[str] = Counter()
+        self.tastes: dict[str, Taste] = {}
         self.highest = 0  # of all numbers that were ever here: whether `up_to` need look at all
 
     def enter(self, socket: Socket, number: int) -> None:
@@ -58,7 +67,38 @@ class Residents(Room):
             resident.sockets = tuple([other for other in resident.sockets if other is not socket])
             if not resident.sockets:
                 del self.users[user]
+                self._forget(user)
         self.changed()
+
+    @contextmanager
+    def expecting(self, user: str) -> Generator[None]:
+        """While a socket of the user is on its way in."""
+        self.coming[user] += 1
+        try:
+            yield
+        finally:
+            self.coming[user] -= 1
+            if not self.coming[user]:
+                del self.coming[user]
+                self._forget(user)
+
+    def knows(self, user: str) -> bool:
+        """Whether the user is here, or on the way in."""
+        return user in self.users or user in self.coming
+
+    def like(self, user: str, taste: Taste | None) -> None:
+        """What a user who is known wants; None: everything."""
+        self.tastes.pop(user, None)
+        if taste is not None and self.knows(user):
+            self.tastes[user] = taste
+
+    def _forget(self, user: str) -> None:
+        if not self.knows(user):
+            self.tastes.pop(user, None)
+
+    def unwilling(self, subject: Subject) -> set[str]:
+        """The users who do not want to be told of this."""
+        return {user for user, taste in self.tastes.items() if not taste.wants(subject)}
 
     def sockets(self) -> Iterator[Socket]:
         for resident in self.users.values():

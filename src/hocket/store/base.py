@@ -79,12 +79,14 @@ class Store(Protocol):
 
 class Seen(msgspec.Struct, frozen=True, array_like=True):
     """The answer to SeeUsers: `new` of them were unknown; `seq` of the newest release; the number
-    of each of them, in the order in which they were named. See Released.
+    of each of them, in the order in which they were named (see Released); which of them, counted
+    from 0, have preferences.
     """
 
     new: int
     seq: int
     numbers: tuple[int, ...] = ()
+    choosy: tuple[int, ...] = ()
 
 
 class SeeUsers(Operation[Seen], frozen=True):
@@ -118,7 +120,7 @@ class TopicsOf(Operation[list[str]], frozen=True):
 
 
 class SetPreferences(Operation[None], frozen=True):
-    """Replace a user's preferences (JSON, checked by `notify`)."""
+    """Replace a user's preferences (JSON, checked by `notify`). Inboxes follow at once."""
 
     user: str
     preferences: bytes
@@ -326,11 +328,13 @@ class Recipients(Operation[list[str]], frozen=True):
 
 class ReportRow(msgspec.Struct, frozen=True, array_like=True):
     """What became of a notification for one of those it is for: the deliveries to the user's
-    devices, those that are made already.
+    devices, those that are made already. `unwanted`: the user has no device, and does not want it
+    in the inbox.
     """
 
     user: str
     deliveries: list[DeliveryRow]
+    unwanted: bool = False
 
 
 class Report(Operation[list[ReportRow]], frozen=True):
@@ -441,7 +445,8 @@ class InboxRow(msgspec.Struct, frozen=True, array_like=True):
 
 class Inbox(Operation[list[InboxRow]], frozen=True):
     """A page of a user's inbox: after a `seq` in ascending order, or before one in descending order
-    (0: from the newest). Each notification for the user is in it exactly once.
+    (0: from the newest). Each notification for the user is in it exactly once, but for those that
+    the user's preferences do not want on the channel `inbox`, or `live` for what a client missed.
     """
 
     user: str
@@ -449,11 +454,12 @@ class Inbox(Operation[list[InboxRow]], frozen=True):
     before: int | None = None
     limit: int = 100
     archived: bool = False
+    channel: Literal["inbox", "live"] = "inbox"
     Answer: ClassVar[Any] = list[InboxRow]
 
 
 class CountUnread(Operation[int], frozen=True):
-    """How many are neither read nor archived."""
+    """How many of the inbox are neither read nor archived."""
 
     user: str
     Answer: ClassVar[Any] = int
@@ -552,4 +558,10 @@ class Progress(msgspec.Struct, frozen=True, array_like=True, tag="progress"):
     pending: int
 
 
-Event = Released | Marked | Progress
+class Preferred(msgspec.Struct, frozen=True, array_like=True, tag="preferred"):
+    """A user's preferences have changed: whoever tells that user something asks for them."""
+
+    user: str
+
+
+Event = Released | Marked | Progress | Preferred

@@ -6,7 +6,8 @@ what the topics told while the user was in them, and what names the user; each a
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from hocket.store.base import Conflict, CountUnread, Inbox, InboxRow, Marked, MarkInbox
@@ -14,6 +15,7 @@ from hocket.store.sqlite import audience
 from hocket.store.sqlite.queries import load
 from hocket.store.sqlite.users import see
 from hocket.store.sqlite.work import MOST, Work, carries, page
+from hocket.store.taste import NO_PREFERENCES, Taste, choosy, subject_of
 
 _END: Final = 2**63 - 1  # after every seq
 
@@ -29,6 +31,7 @@ class _User(NamedTuple):
     read_at: float = 0.0
     archived_upto: int = 0
     archived_at: float = 0.0
+    preferences: bytes = NO_PREFERENCES
 
 
 def _user(work: Work, name: str) -> _User:
@@ -63,6 +66,13 @@ def _marks(work: Work, name: str, user: _User, seq: int) -> tuple[float, float]:
     return read, archived
 
 
+def _wanted(work: Work, seqs: Iterable[int], taste: Taste | None) -> Iterator[int]:
+    """Those that the user wants."""
+    for seq in seqs:
+        if taste is None or taste.wants(subject_of(work.value(_SQL.content, seq))):
+            yield seq
+
+
 @carries(Inbox, reads=True)
 def inbox(work: Work, asked: Inbox) -> list[InboxRow]:
     limit, user = page(asked.limit), _user(work, asked.user)
@@ -70,8 +80,9 @@ def inbox(work: Work, asked: Inbox) -> list[InboxRow]:
         seqs = _seqs(work, asked.user, user, after=asked.after)
     else:
         seqs = _seqs(work, asked.user, user, before=asked.before or _END, down=True)
+    taste = choosy(user.preferences, asked.channel)
     rows: list[InboxRow] = []
-    for seq in seqs:
+    for seq in _wanted(work, seqs, taste):
         read, archived = _marks(work, asked.user, user, seq)
         if bool(archived) == asked.archived:
             id, content, at = work.one(_SQL.item, seq)
@@ -85,12 +96,14 @@ def inbox(work: Work, asked: Inbox) -> list[InboxRow]:
 def count_unread(work: Work, asked: CountUnread) -> int:
     user = _user(work, asked.user)
     marked = max(user.read_upto, user.archived_upto)  # up to here only what has a mark is unread
-    before = work.value(_SQL.marks_upto, asked.user, marked, user.read_upto, user.archived_upto)
-    after = sum(
-        not any(_marks(work, asked.user, user, seq))
+    rows = work.rows(_SQL.marks_upto, asked.user, marked, user.read_upto, user.archived_upto)
+    after = (
+        seq
         for seq in _seqs(work, asked.user, user, after=marked)
+        if not any(_marks(work, asked.user, user, seq))
     )
-    return int(before) + after
+    unread = chain((seq for (seq,) in rows), after)
+    return sum(1 for _ in _wanted(work, unread, choosy(user.preferences, "inbox")))
 
 
 @carries(MarkInbox)

@@ -24,6 +24,7 @@ from hocket.store.base import (
 from hocket.store.sqlite import audience, expanding, settling
 from hocket.store.sqlite.queries import load
 from hocket.store.sqlite.work import Work, carries, page
+from hocket.store.taste import NO_PREFERENCES, choosy, subject_of
 
 KEPT: Final = 86_400  # seconds that an idempotency key counts
 _AT_ONCE: Final = 10  # notifications released or expired in one operation
@@ -150,7 +151,15 @@ def recipients(work: Work, asked: Recipients) -> list[str]:
 def report(work: Work, asked: Report) -> list[ReportRow]:
     number, everybody = _find(work, asked.notification)
     names = audience.recipients(work, number, everybody, asked.after)
-    return [
-        ReportRow(user, [DeliveryRow(*row) for row in work.rows(_SQL.deliveries_of, number, user)])
-        for user in islice(names, page(asked.limit))
-    ]
+    return [_report_row(work, number, user) for user in islice(names, page(asked.limit))]
+
+
+def _report_row(work: Work, number: int, user: str) -> ReportRow:
+    rows = [DeliveryRow(*row) for row in work.rows(_SQL.deliveries_of, number, user)]
+    return ReportRow(user, rows, not rows and not _wants(work, number, user))
+
+
+def _wants(work: Work, number: int, user: str) -> bool:
+    """Whether the user wants it in the inbox."""
+    taste = choosy(work.value(_SQL.preferences, user) or NO_PREFERENCES, "inbox")
+    return taste is None or taste.wants(subject_of(work.value(_SQL.content, number)))

@@ -6,6 +6,7 @@ from hocket.store.base import (
     GetPreferences,
     JoinTopic,
     LeaveTopic,
+    Preferred,
     Seen,
     SeeUsers,
     SetPreferences,
@@ -13,6 +14,7 @@ from hocket.store.base import (
 )
 from hocket.store.sqlite.queries import load
 from hocket.store.sqlite.work import Work, carries
+from hocket.store.taste import NO_PREFERENCES
 
 _SQL = load("users")
 
@@ -20,8 +22,10 @@ _SQL = load("users")
 @carries(SeeUsers)
 def see_users(work: Work, asked: SeeUsers) -> Seen:
     new = see(work, *asked.users)
-    numbers = [work.value(_SQL.number, user) for user in asked.users]
-    return Seen(new, work.last_seq(), tuple(numbers))
+    found = [work.one(_SQL.number, user) for user in asked.users]
+    numbers = tuple([number for number, _ in found])
+    choosy = tuple([at for at, (_, has_preferences) in enumerate(found) if has_preferences])
+    return Seen(new, work.last_seq(), numbers, choosy)
 
 
 def see(work: Work, *users: str) -> int:
@@ -58,9 +62,10 @@ def topics_of(work: Work, asked: TopicsOf) -> list[str]:
 def set_preferences(work: Work, asked: SetPreferences) -> None:
     see(work, asked.user)
     work.run(_SQL.set_preferences, asked.preferences, asked.user)
+    work.told.append(Preferred(asked.user))
 
 
 @carries(GetPreferences, reads=True)
 def get_preferences(work: Work, asked: GetPreferences) -> bytes:
     preferences: bytes | None = work.value(_SQL.preferences, asked.user)
-    return b"{}" if preferences is None else preferences
+    return NO_PREFERENCES if preferences is None else preferences

@@ -1,5 +1,6 @@
 -- name: user
-SELECT number, seq, read_upto, read_at, archived_upto, archived_at FROM users WHERE name = ?
+SELECT number, seq, read_upto, read_at, archived_upto, archived_at, preferences
+FROM users WHERE name = ?
 -- name: memberships
 SELECT topic, since, coalesce(until, 9223372036854775807), seq FROM memberships WHERE user = ?
 -- name: broadcasts_up
@@ -21,11 +22,13 @@ WHERE topic = ? AND seq > ? AND seq < ? AND number BETWEEN ? AND ? ORDER BY seq 
 -- name: mark
 SELECT read, archived FROM marks WHERE user = ? AND seq = ?
 -- name: marks_upto
-SELECT count(*) FROM marks WHERE user = ?1 AND seq <= ?2
+SELECT seq FROM marks WHERE user = ?1 AND seq <= ?2
   AND coalesce(read, iif(seq <= ?3, 1, 0)) = 0
   AND coalesce(archived, iif(seq <= ?4, 1, 0)) = 0
 -- name: item
 SELECT id, content, released FROM notifications WHERE seq = ?
+-- name: content
+SELECT content FROM notifications WHERE seq = ?
 -- name: find
 SELECT number, seq FROM notifications WHERE id = ? AND seq IS NOT NULL
 -- name: mark_read

@@ -57,6 +57,10 @@ WHERE notification = ? AND id > ? ORDER BY id LIMIT ?
 SELECT id, user, device, provider, iif(lease.delivery IS NULL, state, 'leased'), attempts, error
 FROM deliveries LEFT JOIN leases AS lease ON lease.delivery = id
 WHERE notification = ? AND user = ? ORDER BY id
+-- name: preferences
+SELECT preferences FROM users WHERE name = ?
+-- name: content
+SELECT content FROM notifications WHERE number = ?
 -- name: released
 SELECT number, seq, id, content, released, everybody FROM notifications
 WHERE seq > ? ORDER BY seq LIMIT 1

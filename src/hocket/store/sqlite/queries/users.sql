@@ -3,7 +3,7 @@ INSERT INTO users (name, number, seq) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
 -- name: count
 UPDATE counters SET users = users + ?
 -- name: number
-SELECT number FROM users WHERE name = ?
+SELECT number, preferences <> x'7b7d' FROM users WHERE name = ?
 -- name: join
 INSERT INTO memberships (topic, user, since, seq) VALUES (?, ?, ?, ?)
 -- name: is_in
