@@ -21,6 +21,7 @@ from tests.integration.programs import environment
 from tests.support import asynchronous
 
 HEADER = "user,provider,token,registered\n"
+UNCHECKED = "fcm: its tokens are not checked, as it is not set up here"
 
 
 def hocket(*words: object, stdin: str = "", status: int = 0, **env: str) -> tuple[str, str]:
@@ -50,7 +51,7 @@ def test_what_is_exported_can_be_imported(data: Path, tmp_path: Path) -> None:
     file.write_text(HEADER + "".join(rows))
     assert hocket("devices", "import", file, "--data", data) == (
         "2500 devices imported, 0 of them replaced, 0 lines bad\n",
-        "",
+        UNCHECKED + "\n",
     )
     printed, _ = hocket("devices", "import", "-", "--data", data, stdin=lines.getvalue())
     assert printed == "1 devices imported, 0 of them replaced, 0 lines bad\n"
@@ -89,6 +90,7 @@ BAD = (
     "bob,fcm,t10,5\n"
 )
 NAMED = [
+    UNCHECKED,
     "line 3: no user",
     "line 4: no provider",
     "line 5: no token",
@@ -116,6 +118,49 @@ async def test_bad_lines_are_named_and_skipped(data: Path, tmp_path: Path) -> No
     assert named.splitlines() == NAMED
     async with local(data) as store:
         assert [each.token for each in await store.do(Devices())] == ["t1", "t10"]
+
+
+WEBHOOKS = """user,provider,token
+ada,webhook,https://example.com/a
+bob,webhook,http://example.com/b
+eve,webhook,https://10.0.0.1/c
+kim,webhok,https://example.com/d
+zoe,pager,4711
+"""
+
+
+@asynchronous
+async def test_each_provider_checks_its_tokens(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "webhooks.csv"
+    file.write_text(WEBHOOKS)
+    words = ("devices", "import", file, "--data", data, "--provider", "pager")
+    secret = {"HOCKET_WEBHOOK_SECRET": "whsec_" + "c2VjcmV0" * 4}
+    for dry_run, done in (
+        (["--dry-run"], "2 devices could be imported, 3 lines are bad\n"),
+        ([], "2 devices imported, 0 of them replaced, 3 lines bad\n"),
+    ):
+        printed, named = hocket(*words, *dry_run, status=1, **secret)
+        assert printed == done
+        lines = named.splitlines()
+        assert [line.partition(":")[0] for line in lines[:3]] == ["line 3", "line 4", "line 5"]
+        assert "there is no provider 'webhok'" in lines[2]
+        assert lines[3:] == ["pager: its tokens are not checked, as it is not set up here"]
+    async with local(data) as store:
+        tokens = [each.token for each in await store.do(Devices())]
+        assert tokens == ["https://example.com/a", "4711"]
+
+
+@asynchronous
+async def test_a_file_that_breaks_off_says_what_was_imported(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "broken.csv"
+    file.write_text(HEADER + "".join(f"u,fcm,t{n},1\n" for n in range(1_200)) + 'u,fcm,"t\n')
+    _, complaint = hocket("devices", "import", file, "--data", data, status=2)
+    assert complaint.splitlines()[-1] == (
+        "hocket: line 1202: unexpected end of data; the rest was not read; "
+        "at least 1000 devices were imported"
+    )
+    async with local(data) as store:
+        assert len(await store.do(Devices(limit=5_000))) == 1_000
 
 
 def test_many_bad_lines_are_counted(data: Path) -> None:

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
 
 from hocket.cli.stored import add_data, data_folder, with_store
-from hocket.errors import UsageError
+from hocket.errors import HocketError, UsageError
 
 if TYPE_CHECKING:
+    from hocket.cli.tokens import Tokens
     from hocket.store.base import Store
 
 COLUMNS: Final = ("id", "user", "provider", "token", "registered")
@@ -41,13 +42,21 @@ def add_to(commands: Any) -> None:
         "import",
         help="register the devices of a file",
         description="Register the devices of a file with the columns user, provider and token; "
-        "registered (seconds since 1970) if it is there; others are left alone. Bad lines are "
-        "named and skipped, and make the exit status 1.",
+        "registered (seconds since 1970) if it is there; others are left alone. Tokens are checked "
+        "by the providers that are set up. Bad lines are named and skipped, and make the exit "
+        "status 1.",
     )
     load.add_argument("file", help="the CSV file; - is standard input")
     add_data(load)
     load.add_argument("--dry-run", action="store_true", help="look at every line, import none")
     load.add_argument("--strict", action="store_true", help="import none if a line is bad")
+    load.add_argument(
+        "--provider",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a provider of your app's own, whose tokens are taken as they are; repeatable",
+    )
     load.set_defaults(command=run_import)
 
 
@@ -102,37 +111,43 @@ class Bad:
 
 
 def run_import(args: argparse.Namespace) -> None:
-    data, bad = data_folder(args), Bad()
+    from hocket.cli.tokens import Tokens  # lazy: only this needs providers
+
+    data, bad, tokens = data_folder(args), Bad(), Tokens(args.provider)
     if args.strict and not args.dry_run:
         if args.file == "-":
             raise UsageError("--strict reads the file twice; standard input can be read once")
         with _opened(args.file) as file:
-            _count(file, bad)
+            _count(read(file, tokens, bad))
         if bad.count:
             raise UsageError(f"{args.file}: {bad.count} bad lines; nothing was imported")
     with _opened(args.file) as file:
         if args.dry_run:
-            print(f"{_count(file, bad)} devices could be imported, {bad.count} lines are bad")
+            count = _count(read(file, tokens, bad))
+            print(f"{count} devices could be imported, {bad.count} lines are bad")
         else:
-            with_store(data, lambda store: _import(store, file, bad))
+            with_store(data, lambda store: _import(store, read(file, tokens, bad), bad))
     if bad.count:
         raise SystemExit(1)
 
 
-def _count(file: TextIO, bad: Bad) -> int:
-    return sum(1 for _ in read(file, bad))
+def _count(devices: Iterator[Device]) -> int:
+    return sum(1 for _ in devices)
 
 
-async def _import(store: Store, file: TextIO, bad: Bad) -> None:
+async def _import(store: Store, devices: Iterator[Device], bad: Bad) -> None:
     from hocket.store.base import RegisterDevice  # lazy: commands without data do not need it
 
     progress, replaced = Progress("imported"), 0
-    devices = read(file, bad)
-    while some := list(itertools.islice(devices, AT_ONCE)):
-        asked = [store.do(RegisterDevice(*device)) for device in some]
-        replaced += sum(each.replaced for each in await asyncio.gather(*asked))
-        progress.add(len(some))
-    progress.end()
+    try:
+        while some := list(itertools.islice(devices, AT_ONCE)):
+            asked = [store.do(RegisterDevice(*device)) for device in some]
+            replaced += sum(each.replaced for each in await asyncio.gather(*asked))
+            progress.add(len(some))
+    except HocketError as error:  # importing it again changes nothing for those
+        raise UsageError(f"{error}; at least {progress.count} devices were imported") from None
+    finally:
+        progress.end()
     print(f"{progress.count} devices imported, {replaced} of them replaced, {bad.count} lines bad")
 
 
@@ -144,7 +159,7 @@ def _opened(file: str) -> TextIO:
         raise UsageError(f"{file}: {error.strerror or error}") from None
 
 
-def read(file: Iterable[str], bad: Bad) -> Iterator[Device]:
+def read(file: Iterable[str], tokens: Tokens, bad: Bad) -> Iterator[Device]:
     """The devices of a CSV file, as they are asked for.
 
     Raises: UsageError when it is no CSV file with these columns.
@@ -162,11 +177,18 @@ def read(file: Iterable[str], bad: Bad) -> Iterator[Device]:
             raise UsageError(
                 f"line {reader.line_num + 1}: {error}; the rest was not read"
             ) from None
-        if why := _wrong(row):
-            bad.name(reader.line_num, why)
-        else:
-            at = float(row.get("registered") or time.time())
-            yield Device(row["user"], row["provider"], row["token"], at)
+        try:
+            yield _device(row, tokens)
+        except ValueError as error:
+            bad.name(reader.line_num, f"{error}")
+
+
+def _device(row: dict[str, str], tokens: Tokens) -> Device:
+    """Raises: ValueError that says why it is none."""
+    if why := _wrong(row):
+        raise ValueError(why)
+    token = tokens.check(row["provider"], row["token"])
+    return Device(row["user"], row["provider"], token, float(row.get("registered") or time.time()))
 
 
 def _header(reader: csv.DictReader[str]) -> Iterable[str]:
