@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from hocket.cli.stored import add_data, data_folder, with_store
 from hocket.errors import UsageError
-from hocket.settings import load
 
 if TYPE_CHECKING:
     from hocket.store.base import Store
@@ -39,31 +37,11 @@ def add_to(commands: Any) -> None:
 
 def _act(acts: Any, name: str, help: str, run: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = acts.add_parser(name, help=help, description=help)
-    parser.add_argument("--data", help="the server's data folder [HOCKET_DATA]")
-    parser.set_defaults(command=lambda args: _with_store(args, run))
+    add_data(parser)
+    parser.set_defaults(
+        command=lambda args: with_store(data_folder(args), lambda store: run(args, store))
+    )
     return parser
-
-
-def _with_store(
-    args: argparse.Namespace, run: Callable[[argparse.Namespace, Store], Awaitable[None]]
-) -> None:
-    data = load({}, {"data": args.data}).data
-    if not data:
-        raise UsageError("--data DIR says where the server keeps its data")
-    asyncio.run(_run(data, args, run))
-
-
-async def _run(data: str, args: argparse.Namespace, run: Any) -> None:
-    from hocket import store  # lazy: commands without data do not need it
-    from hocket.store.base import StoreError  # lazy: as above
-
-    opened = await store.open(data)
-    try:
-        await run(args, opened)
-    except StoreError as error:
-        raise UsageError(f"the store in {data} cannot do it: {error}") from None
-    finally:
-        await opened.close()
 
 
 async def _create(args: argparse.Namespace, store: Store) -> None:

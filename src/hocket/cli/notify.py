@@ -12,12 +12,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from hocket.cli.stored import add_data, settings_of
 from hocket.errors import HocketError, UsageError
-from hocket.settings import Settings, load
 
 if TYPE_CHECKING:
     from hocket.notify.jobs import Job, Jobs, Status
     from hocket.notify.model import Audience, Notification
+    from hocket.settings import Settings
     from hocket.store.base import Store
 
 URGENCIES: Final = ("very-low", "low", "normal", "high")
@@ -34,7 +35,7 @@ def add_to(commands: Any) -> None:
     _add_audience(parser)
     _add_content(parser)
     group = parser.add_argument_group("how")
-    group.add_argument("--data", help="the server's data folder [HOCKET_DATA]")
+    add_data(group)
     group.add_argument("--key", default="", help="repeating the command with it notifies once")
     group.add_argument("--dry-run", action="store_true", help="count who it is for; store nothing")
     group.add_argument("--no-wait", action="store_true", help="go when it is stored")
@@ -63,9 +64,7 @@ def _add_content(parser: argparse.ArgumentParser) -> None:
 
 
 def notify(args: argparse.Namespace) -> None:
-    settings = load({}, {"data": args.data})
-    if not settings.data:
-        raise UsageError("--data DIR says where the server keeps its data")
+    settings = settings_of(args)
     try:
         status = asyncio.run(_notify(args, settings))
     except KeyboardInterrupt:
@@ -213,24 +212,14 @@ async def _send(
 
 
 def fill_in(notification: Notification, folder: str) -> Notification:
-    """With what its template says in everybody's language. Raises UsageError, ValueError."""
-    from msgspec.structs import replace  # lazy: only those who notify need it
-
-    from hocket.notify.templates import TemplateError, Templates  # lazy: as above
+    """With what its template in a folder says. Raises UsageError, TemplateError."""
+    from hocket.notify.templates import Templates  # lazy: only those who use one need it
 
     if not folder:
         raise UsageError("--template: the setting templates [HOCKET_TEMPLATES] says where it is")
     templates = Templates()
     templates.load(folder)
-    try:
-        made = templates.render(notification.template, notification.variables)
-    except TemplateError as error:
-        raise UsageError(str(error)) from None
-    return replace(
-        notification,
-        title=made.title or notification.title,
-        body=made.body or notification.body,
-    )
+    return templates.fill_in(notification)
 
 
 async def _wait(args: argparse.Namespace, store: Store, jobs: Jobs, job: Job) -> bool:

@@ -9,23 +9,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hocket.errors import UsageError
-from hocket.settings import load
+from hocket.settings import Settings, load
 
 if TYPE_CHECKING:
     from hocket.store.base import Store
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
+def add_data(parser: argparse._ActionsContainer) -> None:
     """The flag that says where."""
     parser.add_argument("--data", metavar="DIR", help="the server's data folder [HOCKET_DATA]")
 
 
-def data_folder(args: argparse.Namespace) -> Path:
-    """Raises: UsageError when it is not said."""
-    data = load({}, {"data": args.data}).data
-    if not data:
+def settings_of(args: argparse.Namespace) -> Settings:
+    """Raises: UsageError when it is not said where."""
+    settings = load({}, {"data": args.data})
+    if not settings.data:
         raise UsageError("--data DIR says where the server keeps its data")
-    return Path(data)
+    return settings
+
+
+def data_folder(args: argparse.Namespace) -> Path:
+    """Raises: as above."""
+    return Path(settings_of(args).data)
 
 
 def with_store(data: Path, run: Callable[[Store], Awaitable[None]]) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from msgspec.structs import replace
-
 from hocket.notify.jobs import Job, Jobs
 from hocket.notify.model import Audience, Notification
 from hocket.notify.service import Notifications
@@ -23,15 +21,7 @@ class Notifier:
     """
 
     def __init__(self, store: Store, wall_clock: Callable[[], float], templates: Templates) -> None:
-        def fill_in(notification: Notification) -> Notification:
-            made = templates.render(notification.template, notification.variables)
-            return replace(
-                notification,
-                title=made.title or notification.title,
-                body=made.body or notification.body,
-            )
-
-        self.notifications = Notifications(store, wall_clock, fill_in)
+        self.notifications = Notifications(store, wall_clock, templates.fill_in)
         self.jobs = Jobs(store, wall_clock)
 
     async def notify(self, audience: Audience, notification: Notification, key: str = "") -> Job:

@@ -39,9 +39,7 @@ class Notifications:
     Args:
         store: where they are kept.
         wall_clock: seconds since 1970.
-        fill_in: gives a notification the title and the body that its template says, in the
-            language of those who have said none: for inboxes and whoever is connected. Raises
-            HocketError.
+        fill_in: see Templates.fill_in.
     """
 
     def __init__(

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from hocket.errors import HocketError, UsageError
+from hocket.notify.model import Notification
 from hocket.notify.plurals import plural
 
 if TYPE_CHECKING:
@@ -102,6 +104,19 @@ class Templates:
             raise TemplateError(f"there is no template {name!r}")
         texts = [self._render(name, part, variables, _normal(locale)) for part in PARTS]
         return Rendered(*texts)
+
+    def fill_in(self, notification: Notification) -> Notification:
+        """With what its template says to those who have said no language: for inboxes and whoever
+        is connected.
+
+        Raises: TemplateError.
+        """
+        made = self.render(notification.template, notification.variables)
+        return replace(
+            notification,
+            title=made.title or notification.title,
+            body=made.body or notification.body,
+        )
 
     def _render(self, name: str, part: str, variables: Mapping[str, Any], locale: str) -> str:
         template = self._template(name, part, locale)

@@ -11,6 +11,7 @@ import msgspec
 from hocket.errors import HocketError
 from hocket.notify.model import Notification, Preferences
 from hocket.notify.preferences import preferences_or_none, quiet_until, wants
+from hocket.notify.templates import digest_title
 from hocket.providers.base import Push
 from hocket.store.base import Claimed, Settled
 
@@ -35,7 +36,7 @@ Render = Callable[[Notification, str, int], Text]
 def plain(notification: Notification, locale: str, count: int) -> Text:
     """Without templates: a digest of several has a title of its own."""
     if notification.digest is not None and count > 1:
-        title = notification.digest.title.replace("{count}", str(count))
+        title = digest_title(notification.digest.title, count)
         return Text(title, notification.title or notification.body)
     return Text(notification.title, notification.body)
 
@@ -49,7 +50,7 @@ def renderer(templates: Templates) -> Render:
         made = templates.render(notification.template, notification.variables, locale)
         if notification.digest is None or count == 1:
             return Text(made.title, made.body, made.html)
-        title = notification.digest.title.replace("{count}", str(count))
+        title = digest_title(notification.digest.title, count)
         return Text(title, made.title or made.body)
 
     return render
