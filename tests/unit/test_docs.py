@@ -12,6 +12,8 @@ import pytest
 
 import hocket
 from hocket import errors
+from hocket.notify import service, templates
+from hocket.store import base
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
@@ -63,6 +65,23 @@ def test_every_error_and_reason_has_its_place() -> None:
     assert len(reasons) > 8
     assert [name for name in names if name not in page] == []
     assert [reason for reason in reasons if f"`{reason}`" not in page] == []
+
+
+@pytest.mark.parametrize("module", [base, service, templates])
+def test_what_notifying_raises_has_its_place(module: ModuleType) -> None:
+    page = (ROOT / "docs/reference/errors.md").read_text()
+    names = [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, errors.HocketError)
+    ]
+    assert names
+    sections = page.split("\n### ")
+    for name in names:
+        own = [each for each in sections if name in each.splitlines()[0]]
+        assert own, name
+        codes = re.findall(r"`([a-z]+-?[a-z]+)`", vars(module)[name].__doc__ or "")
+        assert [code for code in codes if code != "code" and f"`{code}`" not in own[0]] == []
 
 
 def test_the_public_names_are_the_documented_ones() -> None:
