@@ -312,6 +312,19 @@ class MemoryStore:
             self._release(kept, asked.now)
         return len(due)
 
+    def _DeleteOld(self, asked: base.DeleteOld) -> int:
+        old = [id for id in self.kept if self._is_over(id) and self._when(id) < asked.before]
+        for id in old:
+            del self.kept[id]
+        return len(old)
+
+    def _is_over(self, id: str) -> bool:
+        row = self._row(id)
+        return row.state in ("done", "cancelled") and not row.pending
+
+    def _when(self, id: str) -> float:
+        return max(self.kept[id].asked.at, self.kept[id].at)
+
     # The inbox
 
     def _Inbox(self, asked: base.Inbox) -> list[base.InboxRow]:

@@ -117,6 +117,13 @@ def _url(value: Any) -> str:
     return text
 
 
+def _days(value: Any) -> float:
+    days = float(value)
+    if days != 0 and not 1 <= days <= 36_500:
+        raise ValueError("0, or from 1 to 36500")
+    return days
+
+
 _seconds = _number(float, 0.01, 86_400)
 _bytes = _number(int, 1_000, 1 << 30)
 
@@ -219,6 +226,12 @@ class Settings:
         16,
         _number(int, 1, 100),
         "tries after which a push to a device has failed for good; 16 are about two hours",
+    )
+    retention: float = setting(
+        90.0,
+        _days,
+        "time that a notification which is over stays in inboxes and reports; 0: for ever",
+        "days",
     )
     metrics: str = setting(
         "local",

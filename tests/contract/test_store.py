@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hocket.store.base import (
     Conflict,
     CountAudience,
     CountUnread,
+    DeleteOld,
     Deliveries,
     DeliveryRow,
     Devices,
@@ -34,6 +36,7 @@ from hocket.store.base import (
     Recipients,
     RegisterDevice,
     Registered,
+    Released,
     ReleaseDue,
     RemoveDevice,
     Report,
@@ -44,6 +47,7 @@ from hocket.store.base import (
     Store,
     TopicsOf,
 )
+from hocket.store.sqlite.database import NAME
 from tests.contract.stores import (
     LATER,
     Opened,
@@ -571,6 +575,137 @@ async def test_one_wrong_id_marks_nothing(opened: Opened, tmp_path: Path) -> Non
                 await store.do(MarkInbox("ada", "read", ("n", wrong), 1.0))
             assert refused.value.code == "not-found"
         assert await store.do(CountUnread("ada")) == 1
+
+
+# Retention
+
+
+async def delete_old(store: Store, before: float, now: float = LATER) -> int:
+    """How many batches it takes."""
+    batches = 0
+    while deleted := await store.do(DeleteOld(now, before)):
+        assert deleted <= 1_000
+        batches += 1
+    return batches
+
+
+@stores
+@asynchronous
+async def test_what_is_over_and_old_is_deleted(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await store.do(SeeUsers(("ada", "bob")))
+        await store.do(JoinTopic("news", "ada"))
+        await device(store, "bob")
+        for at in (100.0, 200.0):
+            await store.do(accept(f"all {at}", at=at))
+            await settle(store, await claim(store, now=at), "delivered")
+            await store.do(accept(f"named {at}", "ada", at=at))
+            await store.do(accept(f"topic {at}", topics=("news",), at=at))
+        await store.do(accept("running", "bob", at=100.0))
+        await store.do(accept("scheduled", at=100.0, send_at=150.0))
+        await store.do(accept("cancelled", at=100.0, send_at=150.0))
+        await store.do(CancelNotification("cancelled", 100.0))
+        old = ("all 100.0", "named 100.0", "topic 100.0")
+        await store.do(MarkInbox("ada", "read", (), 210.0))
+        await store.do(MarkInbox("ada", "unread", (*old, "named 200.0"), 210.0))
+        await store.do(MarkInbox("bob", "archived", ("all 100.0",), 210.0))
+        assert await delete_old(store, before=0.0) == 0
+        assert await delete_old(store, before=100.0) == 0
+        assert await delete_old(store, before=150.0) > 0
+        for id in (*old, "cancelled"):
+            gone: list[Operation[Any]] = [GetNotification(id), Report(id), Deliveries(id)]
+            for operation in gone:
+                with pytest.raises(Conflict, match="there is no notification"):
+                    await store.do(operation)
+            with pytest.raises(Conflict, match="is not in this inbox"):
+                await store.do(MarkInbox("ada", "read", (id,), 220.0))
+        kept = ["all 200.0", "named 200.0", "topic 200.0"]
+        assert [item.id for item in await store.do(Inbox("ada", after=0))] == kept
+        assert [item.id for item in await store.do(Inbox("ada"))] == kept[::-1]
+        assert await store.do(CountUnread("ada")) == 1
+        assert await store.do(Inbox("bob", archived=True)) == []
+        assert [item.id for item in await store.do(Inbox("bob"))] == ["running", "all 200.0"]
+        assert (await row(store, "all 200.0")).delivered == 1
+        assert (await row(store, "scheduled")).state == "scheduled"
+        [running] = await claim(store, now=200.0)
+        assert running.notification == "running"
+        await settle(store, [running], "delivered")
+        await store.do(ReleaseDue(150.0))
+        assert [item.id for item in await store.do(Inbox("ada", limit=1))] == ["scheduled"]
+
+
+@stores
+@asynchronous
+async def test_much_that_is_old_is_deleted_in_batches(opened: Opened, tmp_path: Path) -> None:
+    users = tuple(f"u{number:04}" for number in range(1_500))
+    async with opened(tmp_path) as store:
+        for user in users[:600]:
+            await device(store, user)
+        await store.do(accept("n", *users))
+        while claimed := await claim(store):
+            await settle(store, claimed, "delivered")
+        for user in users[:700]:
+            await store.do(MarkInbox(user, "read", ("n",), 1.0))
+        deleted = await store.do(DeleteOld(LATER, 300.0))
+        assert deleted == 1_000
+        for user in (users[0], users[-1]):  # from the first batch on
+            assert await store.do(Inbox(user)) == []
+            assert await store.do(CountUnread(user)) == 0
+        assert await delete_old(store, before=300.0) == 2
+        await store.do(accept("next", "u0000", at=400.0))
+        assert [item.id for item in await store.do(Inbox("u0000"))] == ["next"]
+
+
+@asynchronous
+async def test_nothing_is_left_of_what_was_deleted(tmp_path: Path) -> None:
+    async with local(tmp_path) as store:
+        await store.do(JoinTopic("news", "ada"))
+        await device(store, "ada")
+        await store.do(accept("a", at=100.0))
+        await store.do(accept("t", at=100.0, topics=("news",)))
+        await store.do(accept("k", at=100.0, key="key"))
+        await store.do(accept("u", "ada", "bob", at=100.0))
+        await settle(store, await claim(store), "delivered")
+        await store.do(MarkInbox("ada", "read", ("a", "u"), 1.0))
+        await store.do(LeaveTopic("news", "ada"))
+        await delete_old(store, before=150.0, now=100_000.0)
+    db = sqlite3.connect(tmp_path / NAME)
+    tables = [
+        name
+        for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        if not name.startswith("sqlite_")
+    ]
+    full = {name for name in tables if db.execute(f"SELECT count(*) FROM {name}").fetchone()[0]}
+    db.close()
+    assert full == {"counters", "users", "devices"}
+
+
+@stores
+@asynchronous
+async def test_an_idempotency_key_is_deleted_after_a_day(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        for number in range(1_500):
+            await store.do(accept(f"n{number}", "ada", key=f"k{number}", at=100.0))
+        assert await store.do(DeleteOld(86_499.0, 0.0)) == 0
+        assert await store.do(DeleteOld(86_500.0, 0.0)) == 1_000
+        assert await store.do(DeleteOld(86_500.0, 0.0)) == 500
+        assert not (await store.do(accept("again", "ada", key="k0", at=86_500.0))).replayed
+
+
+@asynchronous
+async def test_who_listens_goes_on_over_what_was_deleted(tmp_path: Path) -> None:
+    async with served(tmp_path) as store:
+        await store.do(SeeUsers(("ada",)))
+        for number in range(3):
+            await store.do(accept(f"n{number}"))
+        await delete_old(store, before=200.0)
+        events = store.events(after=0)
+        hearing = asyncio.ensure_future(anext(aiter(events)))
+        await asyncio.sleep(0)
+        await store.do(accept("next", at=300.0))
+        event = await asyncio.wait_for(hearing, 10)
+        assert isinstance(event, Released)
+        assert (event.id, event.seq) == ("next", 4)
 
 
 # Keys

@@ -13,11 +13,13 @@ import msgspec
 import pytest
 
 from hocket import App, Audience, Job, Notification
+from hocket.notify import retention
 from hocket.notify.model import Digest, Preferences, QuietHours
 from hocket.notify.service import BadNotification
 from hocket.providers.base import Dead, Delivered, Failed, Limits, Outcome, Push, Retry
 from hocket.providers.delivery import Delivery
-from hocket.store.base import Devices, RegisterDevice, SetPreferences
+from hocket.store.base import Devices, Inbox, RegisterDevice, SetPreferences
+from tests.contract.stores import accept
 from tests.integration.test_metrics import numbers
 from tests.support import Site, asynchronous, eventually, serving
 
@@ -351,6 +353,25 @@ async def test_what_the_user_does_not_want_is_suppressed(tmp_path: Path) -> None
         assert states == {"ada": "suppressed", "bob": "suppressed", "eve": "inbox"}
         assert (await (await tell(site, topic="news", critical=True)).wait(timeout=20)).delivered
         assert len(pager.pushes) == 1
+
+
+@asynchronous
+async def test_what_is_over_is_deleted_when_it_is_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "FIRST", 0.0)
+    monkeypatch.setattr(retention, "EVERY", 0.05)
+    async with delivering(tmp_path, Pager(), retention=2) as site:
+        store = site.app.store
+        assert store is not None
+        for days in (1, 3):
+            await store.do(accept(f"{days} days", "ada", at=time.time() - days * 86_400))
+
+        async def inbox() -> list[str]:
+            return [item.id for item in await store.do(Inbox("ada"))]
+
+        while await inbox() != ["1 days"]:
+            await asyncio.sleep(0.01)
 
 
 @asynchronous

@@ -43,6 +43,7 @@ class Keeping:
         self.delivery: Delivery | None = None
         self._live: asyncio.Task[None] | None = None
         self._delivering: asyncio.Task[None] | None = None
+        self._deleting: asyncio.Task[None] | None = None
         app.store, app.notifier = store, self.notifier
 
     def attend(self, hub: Hub) -> None:
@@ -52,10 +53,11 @@ class Keeping:
 
     def deliver(self, settings: Settings) -> None:
         """Push to devices."""
+        from hocket.notify.retention import Retention  # lazy: only who delivers needs it
         from hocket.providers.composing import (
             Composer,
             renderer,
-        )  # lazy: only who delivers needs it
+        )  # lazy: as above
         from hocket.providers.deliverer import Clocks  # lazy: as above
         from hocket.providers.delivery import Delivery  # lazy: as above
         from hocket.providers.registry import configured  # lazy: as above
@@ -70,13 +72,16 @@ class Keeping:
             self.notifier.jobs.told,
         )
         self._delivering = _run("deliveries", self.delivery.run())
+        retention = Retention(self.store, time.time, settings.retention)
+        self._deleting = _run("retention", retention.run())
 
     async def close(self) -> None:
         """Finish, and let go of everything."""
         self._app.store = self._app.notifier = None
-        if self._live is not None:
-            self._live.cancel()
-            await asyncio.wait([self._live])
+        for task in (self._live, self._deleting):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
         if self.delivery is not None and self._delivering is not None:
             self.delivery.end()
             await asyncio.wait([self._delivering])

@@ -214,7 +214,7 @@ class Accept(Operation[Accepted], frozen=True):
     Args:
         id: made by the caller, unguessable; a repeated id is answered as a repeated key is.
         caller: who asks, for `key`: two callers never share one.
-        key: idempotency key, "" for none; kept for a day.
+        key: idempotency key, "" for none; counts for a day.
         digest: of the request's body, compared when the key comes again.
         content: JSON of `notify.model.Notification`.
         at, send_at, expires_at: seconds since 1970; `send_at` 0: at once.
@@ -426,6 +426,21 @@ class ReleaseDue(Operation[int], frozen=True):
     """Release what is scheduled until `now`, and expire what is over; how many were released."""
 
     now: float
+    Answer: ClassVar[Any] = int
+
+
+class DeleteOld(Operation[int], frozen=True):
+    """Delete notifications that are over and were released (or, where they never were, accepted)
+    before `before`, with their deliveries, inbox items and marks; 0: none. Idempotency keys of
+    which none counts any more, too. A batch of it; how many rows that were: 0 when nothing is left
+    to delete.
+
+    Args:
+        now, before: seconds since 1970.
+    """
+
+    now: float
+    before: float
     Answer: ClassVar[Any] = int
 
 

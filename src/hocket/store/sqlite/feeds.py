@@ -53,7 +53,7 @@ class Feed:
 
     def _tell_released(self) -> None:
         event = self._ledger.released(self.seq, self._user)
-        if event is None:  # cannot be: the newest seq is a notification's
+        if event is None:  # the newest ones are not kept any more
             self.seq = self._ledger.seq
             return
         self._tell(event)

@@ -14,13 +14,14 @@ from hocket.store.sqlite import (  # each enters its operations into the table
     inbox,
     keys,
     outbox,
+    retention,
     users,
 )
 from hocket.store.sqlite.events import released_after
 from hocket.store.sqlite.notifications import row_of
 from hocket.store.sqlite.work import CARRIERS, READS, Work
 
-__all__ = ["Ledger", "inbox", "keys", "users"]
+__all__ = ["Ledger", "inbox", "keys", "retention", "users"]
 
 log = logging.getLogger("hocket")
 

@@ -98,7 +98,6 @@ def release_due(work: Work, asked: ReleaseDue) -> int:
         expanding.expand(work, number)
         settling.close_open(work, number, "expired")
         work.run(_SQL.look_again, asked.now + _AGAIN, number)
-    work.run(_SQL.drop_keys, asked.now - KEPT)
     return len(due)
 
 

@@ -10,9 +10,11 @@ WHERE everybody = 1 AND seq > ? AND seq < ? AND number >= ? ORDER BY seq
 SELECT seq FROM notifications INDEXED BY broadcasts
 WHERE everybody = 1 AND seq > ? AND seq < ? AND number >= ? ORDER BY seq DESC
 -- name: named_up
-SELECT seq FROM inbox WHERE user = ? AND seq > ? AND seq < ? ORDER BY seq
+SELECT seq FROM inbox WHERE user = ? AND seq > ? AND seq < ?
+  AND EXISTS (SELECT 1 FROM notifications WHERE seq = inbox.seq) ORDER BY seq
 -- name: named_down
-SELECT seq FROM inbox WHERE user = ? AND seq > ? AND seq < ? ORDER BY seq DESC
+SELECT seq FROM inbox WHERE user = ? AND seq > ? AND seq < ?
+  AND EXISTS (SELECT 1 FROM notifications WHERE seq = inbox.seq) ORDER BY seq DESC
 -- name: aired_up
 SELECT seq FROM aired
 WHERE topic = ? AND seq > ? AND seq < ? AND number BETWEEN ? AND ? ORDER BY seq
@@ -25,6 +27,7 @@ SELECT read, archived FROM marks WHERE user = ? AND seq = ?
 SELECT seq FROM marks WHERE user = ?1 AND seq <= ?2
   AND coalesce(read, iif(seq <= ?3, 1, 0)) = 0
   AND coalesce(archived, iif(seq <= ?4, 1, 0)) = 0
+  AND EXISTS (SELECT 1 FROM notifications WHERE seq = marks.seq)
 -- name: item
 SELECT id, content, released FROM notifications WHERE seq = ?
 -- name: content

@@ -6,8 +6,6 @@ JOIN notifications AS n ON n.number = i.notification
 WHERE i.caller = ? AND i.key = ? AND i.at > ?
 -- name: keep_key
 INSERT OR REPLACE INTO idempotency (caller, key, at, notification) VALUES (?, ?, ?, ?)
--- name: drop_keys
-DELETE FROM idempotency WHERE at <= ?
 -- name: answer
 SELECT id, recipients, state FROM notifications WHERE number = ?
 -- name: add
