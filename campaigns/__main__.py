@@ -13,28 +13,25 @@ from campaigns.verdict import show
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make campaign", description=__doc__)
-    parser.add_argument("campaign", choices=RUNS)
-    for name, kind in (
-        ("clients", int),
-        ("workers", int),
-        ("minutes", float),
-        ("every", float),
-        ("reloads", int),
-        ("slow", float),
-        ("rate", float),
-    ):
-        parser.add_argument(f"--{name}", type=kind, metavar="N")
-    given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
-    run, size = RUNS[given.pop("campaign")]
+    campaigns = parser.add_subparsers(dest="campaign", required=True, metavar="CAMPAIGN")
+    for name, (run, size) in RUNS.items():
+        flags = campaigns.add_parser(name, help=run.__doc__, description=run.__doc__)
+        for field in dataclasses.fields(size):
+            default = getattr(size, field.name)
+            flags.add_argument(
+                f"--{field.name}", type=type(default), default=default, metavar="N",
+                help=f"default: {default:g}",
+            )  # fmt: skip
+    given = vars(parser.parse_args())
+    name = given.pop("campaign")
+    run, size = RUNS[name]
     size = dataclasses.replace(size, **given)
     try:
         items = run(size)
     except FailedError as error:
-        print(f"campaign {run.__name__}: {error}", file=sys.stderr)
+        print(f"campaign {name}: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-    counts = f"{size.clients} clients, {size.workers} workers, {size.minutes:g} minutes"
-    title = f"{run.__name__}: {counts}"
-    raise SystemExit(0 if show(title, items) else 1)
+    raise SystemExit(0 if show(f"{name}: {size}", items) else 1)
 
 
 if __name__ == "__main__":

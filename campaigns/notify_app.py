@@ -1,4 +1,4 @@
-"""The server of the campaign `notify_kill`: asked over plain HTTP, it notifies devices, which are
+"""The server of the campaign `notify-kill`: asked over plain HTTP, it notifies devices, which are
 paths of a sink, whose address is in HOCKET_SINK.
 """
 

@@ -1,4 +1,4 @@
-"""`python -m campaigns.notify_kill`: a notification to many devices, on a slow sink, while every
+"""The campaign `notify-kill`: a notification to many devices, on a slow sink, while every
 second some process of the server dies by `kill -9`: worker, store, delivery, supervisor (which is
 started again). Nothing may be lost, repeats carry the same collapse key and are no more than what
 was in flight at a kill, and what was answered 202 is there afterwards.
@@ -6,7 +6,6 @@ was in flight at a kill, and what was answered 202 is there afterwards.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import dataclasses
@@ -24,6 +23,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from campaigns.server import FailedError
+from campaigns.verdict import Item, exactly
 from hocket import store
 from hocket.store.base import RegisterDevice
 
@@ -43,6 +44,9 @@ class Size:
     every: float = 1.0
     pace: float = 350.0
     seed: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.devices} devices, {self.kills} kills"
 
 
 class Arrival(NamedTuple):
@@ -131,7 +135,7 @@ class Server:
                 return
             await asyncio.to_thread(self._process.wait)
             await asyncio.sleep(0.2)
-        raise SystemExit(f"the server does not start: {self.log.read_text()[-2000:]}")
+        raise FailedError(f"the server does not start: {self.log.read_text()[-2000:]}")
 
     def processes(self) -> dict[str, list[int]]:
         """Their ids, by role."""
@@ -233,15 +237,6 @@ async def kill_all(server: Server, size: Size, kills: list[tuple[float, str]]) -
         kills.append((at, role))
 
 
-class Item(NamedTuple):
-    """What was asked for, and what was found."""
-
-    name: str
-    asked: str
-    found: str
-    ok: bool
-
-
 class Outcome(NamedTuple):
     """All that happened."""
 
@@ -333,23 +328,15 @@ def judge(outcome: Outcome) -> list[Item]:
     ]  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    for field in dataclasses.fields(Size):
-        parser.add_argument(f"--{field.name}", type=type(field.default), default=field.default)
-    size = Size(**vars(parser.parse_args()))
+def notify_kill(size: Size) -> list[Item]:
+    """`kill -9` of all kinds of processes while devices are pushed to."""
     with tempfile.TemporaryDirectory() as folder:
         outcome = asyncio.run(run(size, Path(folder)))
-        items = judge(outcome)
         errors = Path(folder, "log").read_text()
-    print(f"notify_kill: {size.devices} devices, {size.kills} kills, {outcome.seconds:.0f} s\n")
-    for item in items:
-        print(f"  {item.name}: asked {item.asked}, found {item.found}: "
-              f"{'ok' if item.ok else 'NOT OK'}")  # fmt: skip
     for part in re.split(r"(?=^Traceback|^.* internal error)", errors, flags=re.M)[1:]:
-        print("  log:", part[:1500])
-    raise SystemExit(0 if all(item.ok for item in items) else 1)
-
-
-if __name__ == "__main__":
-    main()
+        print("log:", part[:1500])
+    return [
+        *judge(outcome),
+        exactly("internal errors in the log", 0, errors.count("internal error")),
+        Item("seconds", "-", f"{outcome.seconds:.0f}", True),
+    ]

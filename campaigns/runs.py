@@ -8,8 +8,9 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from campaigns import notify_kill
 from campaigns.fleets import Fleets, fleets
 from campaigns.server import Server, lives, serving, wait
 from campaigns.verdict import Item, at_most, exactly, percentile
@@ -32,6 +33,9 @@ class Size:
     reloads: int = 50
     slow: float = 30.0
     rate: float = 500.0
+
+    def __str__(self) -> str:
+        return f"{self.clients} clients, {self.workers} workers, {self.minutes:g} minutes"
 
 
 def kill(size: Size) -> list[Item]:
@@ -158,9 +162,10 @@ def _limit() -> int:
     return open_files()
 
 
-RUNS: Final[dict[str, tuple[Callable[[Size], list[Item]], Size]]] = {
+RUNS: Final[dict[str, tuple[Callable[[Any], list[Item]], Any]]] = {
     "kill": (kill, Size(30_000, 4, 5.0)),
-    "supervisor": (supervisor, Size(2_000, 4, 0)),
-    "reload": (reload, Size(15_000, 4, 0)),
+    "supervisor": (supervisor, Size(2_000, 4, 0.0)),
+    "reload": (reload, Size(15_000, 4, 0.0)),
     "churn": (churn, Size(10_000, 2, 10.0)),
+    "notify-kill": (notify_kill.notify_kill, notify_kill.Size()),
 }

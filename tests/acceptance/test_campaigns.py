@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from campaigns.runs import RUNS
 from campaigns.verdict import at_most, exactly, show
 from tests.integration.programs import ROOT, environment
 
@@ -15,12 +16,16 @@ SHORT = {
     "supervisor": "--clients 100 --workers 2",
     "reload": "--clients 200 --workers 2 --reloads 2 --slow 3",
     "churn": "--clients 100 --rate 50 --minutes 0.05",
+    "notify-kill": "--devices 300 --kills 4 --every 0.6 --pace 100",
 }
 TIMES = ("echo p99", "longest silence", "workers are gone", "back")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHORT)
 def test_a_campaign(name: str) -> None:
+    if name == "notify-kill":
+        pytest.importorskip("aiohttp", reason="the extra `push` is not installed")
     done = subprocess.run(
         [sys.executable, "-m", "campaigns", name, *SHORT[name].split()],
         cwd=ROOT,
@@ -34,6 +39,10 @@ def test_a_campaign(name: str) -> None:
     wrong = [line for line in lines if line.endswith("NOT OK")]
     assert [line for line in wrong if not any(time in line for time in TIMES)] == []
     assert done.returncode == bool(wrong)
+
+
+def test_there_is_a_short_form_of_each() -> None:
+    assert set(SHORT) == set(RUNS)
 
 
 def test_what_falls_short_is_said() -> None:
