@@ -5,8 +5,8 @@ texts `title`, `body` and `html` (for email) in Jinja, and a table for each furt
 falls back to its language and that to the top of the file: en-GB, en, default.
 
 Templates come from those who run the server. Variables come from anybody: they are values and never
-templates, `html` escapes them, and what a template does with them is bounded (Jinja's sandbox, with
-its own limits for length).
+templates, `html` escapes them, and what a template does with them is bounded, in steps and length
+(sandbox.py).
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from hocket.notify.model import Notification
 from hocket.notify.plurals import plural
 
 if TYPE_CHECKING:
-    from jinja2 import Template
-    from jinja2.sandbox import SandboxedEnvironment
+    from hocket.notify.sandbox import Pieces, Sandbox
 
 MAX_TEXT: Final = 20_000  # characters of a title or body that is rendered
 MAX_HTML: Final = 200_000
@@ -49,9 +48,9 @@ class Templates:
     """All templates of an app."""
 
     def __init__(self) -> None:
-        self._environments: dict[tuple[bool, str], SandboxedEnvironment] = {}
+        self._environments: dict[tuple[bool, str], Sandbox] = {}
         self._parts: dict[tuple[str, str, str], str] = {}  # name, locale, part: source
-        self._compiled: dict[tuple[str, str, str], Template] = {}
+        self._compiled: dict[tuple[str, str, str], Pieces] = {}
 
     def __contains__(self, name: str) -> bool:
         return any((name, "", part) in self._parts for part in PARTS)
@@ -98,7 +97,7 @@ class Templates:
         """The texts for one reader.
 
         Raises: TemplateError when there is no such template, a variable is missing, or a text gets
-            too long.
+            too long, or takes too many steps.
         """
         if name not in self:
             raise TemplateError(f"there is no template {name!r}")
@@ -124,7 +123,7 @@ class Templates:
             return ""
         pieces, length = [], 0
         try:
-            for piece in template.generate(variables):
+            for piece in template(variables):
                 pieces.append(piece)
                 length += len(piece)
                 if length > PARTS[part]:
@@ -137,25 +136,25 @@ class Templates:
             raise TemplateError(f"{name}: {part}: {type(error).__name__}: {error}") from None
         return "".join(pieces)
 
-    def _template(self, name: str, part: str, locale: str) -> Template | None:
+    def _template(self, name: str, part: str, locale: str) -> Pieces | None:
         for each in fall_back(locale):
             key = (name, each, part)
             if key in self._parts:
                 if key not in self._compiled:
                     environment = self._environment(part == "html", each)
-                    self._compiled[key] = environment.from_string(self._parts[key])
+                    self._compiled[key] = environment.prepare(self._parts[key])
                 return self._compiled[key]
         return None
 
     def _check(self, name: str, part: str, source: str) -> None:
         try:
-            self._environment(part == "html", "").from_string(source)
+            self._environment(part == "html", "").prepare(source)
         except UsageError:
             raise
         except Exception as error:  # jinja2's own, and those of its lexer and of Python's compiler
             raise UsageError(f"template {name}: {part}: {error}") from None
 
-    def _environment(self, html: bool, locale: str) -> SandboxedEnvironment:
+    def _environment(self, html: bool, locale: str) -> Sandbox:
         found = self._environments.get((html, locale))
         if found is None:
             found = self._environments[html, locale] = _make_environment(html, locale)
@@ -179,7 +178,7 @@ def _normal(locale: str) -> str:
     return locale.replace("_", "-").lower()
 
 
-def _make_environment(html: bool, locale: str) -> SandboxedEnvironment:
+def _make_environment(html: bool, locale: str) -> Sandbox:
     try:
         from hocket.notify.sandbox import make  # lazy: only apps with templates pay for Jinja
     except ImportError:

@@ -87,6 +87,20 @@ def test_variables_are_values_and_never_templates(templates: Templates) -> None:
         ("{% for i in range(1000000000) %}{% endfor %}", "at most 10000 steps"),
         ("{% for i in range(9999) %}{{ text }}{% endfor %}", "longer than 20000 characters"),
         ("{% include 'x' %}", "no loader"),
+        ("{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}", "steps"),
+        ("{% for i in many %}{% for j in many if j < 0 %}{% endfor %}{% endfor %}", "steps"),
+        ("{% for i in many %}{% set x = many | sort | length %}{% endfor %}", "steps"),
+        ("{% for i in many recursive %}{{ loop(many) }}{% endfor %}", "steps|Recursion"),
+        (
+            "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}"
+            "{{ f(40) }}",
+            "steps",
+        ),
+        ("{{ many | join(long) }}", "at most 200000 characters"),
+        ("{{ long | replace('', long) }}", "at most 200000 characters"),
+        ("{{ long.replace('', long) }}", "unsafe"),
+        ("{{ ''.join(many) }}", "unsafe"),
+        ("{{ many | tojson(indent=1000000000) }}", "unexpected keyword"),
         ("{{ 1 / 0 }}", "ZeroDivisionError"),
         ("{{ n | plural(one='x') }}", "plural needs the form"),
         ("{{ text | plural(other='x') }}", "ValueError"),
@@ -95,9 +109,30 @@ def test_variables_are_values_and_never_templates(templates: Templates) -> None:
 def test_what_a_template_cannot_do(source: str, why: str) -> None:
     templates = Templates()
     templates.add("evil", body=source)
-    variables = {"text": "kettle", "items": [1], "n": 3, "big": 10**14}
+    variables = {
+        "text": "kettle", "items": [1], "n": 3, "big": 10**14, "many": [*range(9999)],
+        "long": "x" * 9999,
+    }  # fmt: skip
     with pytest.raises(TemplateError, match=why):
         templates.render("evil", variables)
+
+
+def test_what_a_template_can_do() -> None:
+    """Each time: a text's steps are its own."""
+    templates = Templates()
+    templates.add(
+        "list",
+        body="{% for each in names | sort %}{{ loop.index }}/{{ loop.length }} {{ each | upper }}"
+        "{{ ', ' if not loop.last }}{% else %}none{% endfor %}; {{ names | join('+') }}; "
+        "{{ names | length }}; {{ 'a-b' | replace('-', ' ') }}; {{ names | tojson }}",
+    )
+    for _ in range(3):
+        told = templates.render("list", {"names": ["b", "a"]})
+        assert told.body == '1/2 A, 2/2 B; b+a; 2; a b; ["b", "a"]'
+    assert templates.render("list", {"names": []}).body.startswith("none;")
+    names = ["x"] * 1_000
+    for _ in range(50):
+        assert templates.render("list", {"names": names}).body.count("X") == 1_000
 
 
 @pytest.mark.parametrize(
