@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import signal
 import subprocess
 import sys
 import threading
@@ -19,6 +21,7 @@ import pytest
 from hocket.store.base import GetNotification, Inbox, JoinTopic, RegisterDevice, SeeUsers
 from hocket.store.sqlite.local import SqliteStore
 from tests.acceptance.test_cli import failed
+from tests.contract.stores import client, local
 from tests.integration.programs import environment, program
 from tests.support import asynchronous
 
@@ -30,14 +33,17 @@ ENV = {
 
 
 class Sink(BaseHTTPRequestHandler):
-    """Takes webhooks; refuses those for /bad for good."""
+    """Takes webhooks; refuses those for /bad for good, and lets those for /slow wait."""
 
     got: list[Any]
+    go_on: threading.Event
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.got.append((self.path, body))
+        if self.path == "/slow":
+            self.go_on.wait(60)
         self.send_response(400 if self.path == "/bad" else 204)
         self.send_header("content-length", "0")
         self.end_headers()
@@ -46,9 +52,10 @@ class Sink(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def sink() -> Iterator[tuple[str, list[Any]]]:
+def sink(go_on: threading.Event | None = None) -> Iterator[tuple[str, list[Any]]]:
     got: list[Any] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Its", (Sink,), {"got": got}))
+    its = {"got": got, "go_on": go_on or threading.Event()}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Its", (Sink,), its))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
@@ -162,6 +169,66 @@ def test_without_a_server_it_is_stored_only_if_nobody_waits(data: Path) -> None:
     assert inbox(data) == []
     assert notify(data, *words, "--no-wait").returncode == 0
     assert inbox(data) == ["later"]
+
+
+def test_ctrl_c_ends_the_wait_and_not_the_notification(data: Path) -> None:
+    go_on = threading.Event()
+    with sink(go_on) as (url, got):
+        fill(data, url)
+        register(data, "ada", url + "/slow")
+        with program(*HOCKET, "serve", "--port", "0", "--data", str(data), env=ENV) as server:
+            server.url()
+            waiting = subprocess.Popen(
+                [*HOCKET, "notify", "--data", str(data), "--all", "--title", "x"],
+                env=environment({}),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            try:
+                assert waiting.stderr is not None
+                assert " of " in waiting.stderr.readline()  # it shows how it goes
+                become(data, (2, 1, 1))
+                waiting.send_signal(signal.SIGINT)
+                printed, said = waiting.communicate(timeout=60)
+            finally:
+                waiting.kill()
+            assert waiting.returncode == 130
+            assert printed == ""
+            told, _, goes_on = said.splitlines()[-1].partition("; ")
+            assert told == "hocket: stopped waiting at 3 of 4: 2 delivered, 1 failed"
+            assert re.fullmatch(r"\w+ goes on on the server", goes_on)
+            assert "Traceback" not in said
+            go_on.set()
+            become(data, (3, 1, 0))
+
+
+def statuses(data: Path) -> list[tuple[int, int, int]]:
+    """Of the notifications in cy's inbox: delivered, failed, pending."""
+    found: list[tuple[int, int, int]] = []
+
+    @asynchronous
+    async def ask() -> None:
+        async with client(data) as store:
+            for item in await store.do(Inbox("cy", after=0)):
+                row = await store.do(GetNotification(item.id))
+                found.append((row.delivered, row.failed, row.pending))
+
+    ask()
+    return found
+
+
+def become(data: Path, wanted: tuple[int, int, int]) -> None:
+    deadline = time.monotonic() + 60
+    while statuses(data) != [wanted]:
+        assert time.monotonic() < deadline, statuses(data)
+        time.sleep(0.02)
+
+
+@asynchronous
+async def register(data: Path, user: str, token: str) -> None:
+    async with local(data) as store:
+        await store.do(RegisterDevice(user, "webhook", token, 50.0))
 
 
 def test_time_passes_and_it_goes_on(data: Path) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hocket.store.base import Store
 
 URGENCIES: Final = ("very-low", "low", "normal", "high")
+PATIENCE: Final = 1.0  # seconds that a status may take once somebody has said stop
 LONGEST: Final = 1_000  # characters of a line in a file of users: no name is as long
 
 
@@ -235,11 +236,22 @@ async def _wait(args: argparse.Namespace, store: Store, jobs: Jobs, job: Job) ->
         print(f"hocket: not done after {args.timeout:g} s; it goes on", file=sys.stderr)
         return False
     except asyncio.CancelledError:
-        print(f"hocket: the notification {job.id} goes on without you", file=sys.stderr)
+        await _say_it_goes_on(job)
         raise
     finally:
         hearing.cancel()
         await asyncio.wait([hearing])
+
+
+async def _say_it_goes_on(job: Job) -> None:
+    """How far it is; without that if the store is not there just now."""
+    from hocket.cli.progress import so_far  # lazy: only those who wait need it
+
+    seen = ""
+    with contextlib.suppress(HocketError, TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            seen = f" at {so_far(await job.status())}"
+    print(f"hocket: stopped waiting{seen}; {job.id} goes on on the server", file=sys.stderr)
 
 
 async def _hear(store: Store, jobs: Jobs) -> None:

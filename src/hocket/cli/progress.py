@@ -55,6 +55,12 @@ def settled(status: Status) -> int:
     return status.delivered + status.failed + status.expired + status.cancelled + status.suppressed
 
 
+def so_far(status: Status) -> str:
+    done = settled(status)
+    total = done + status.pending
+    return f"{done:,} of {total:,}: {status.delivered:,} delivered, {status.failed:,} failed"
+
+
 class Lines:
     """For logs: at most one line in two seconds."""
 
@@ -67,13 +73,7 @@ class Lines:
         if now < self._next and not status.settled:
             return
         self._next = now + EVERY
-        done = settled(status)
-        print(
-            f"{done:,} of {done + status.pending:,}: {status.delivered:,} delivered, "
-            f"{status.failed:,} failed, {self._rate.of(status)}",
-            file=sys.stderr,
-            flush=True,
-        )
+        print(f"{so_far(status)}, {self._rate.of(status)}", file=sys.stderr, flush=True)
 
     def end(self) -> None: ...
 
