@@ -173,7 +173,7 @@ def test_without_a_server_it_is_stored_only_if_nobody_waits(data: Path) -> None:
 
 def test_ctrl_c_ends_the_wait_and_not_the_notification(data: Path) -> None:
     go_on = threading.Event()
-    with sink(go_on) as (url, got):
+    with sink(go_on) as (url, _):
         fill(data, url)
         register(data, "ada", url + "/slow")
         with program(*HOCKET, "serve", "--port", "0", "--data", str(data), env=ENV) as server:
