@@ -43,8 +43,10 @@ class Origins:
         self._known.pop(origin, None)
 
     def silent(self, origin: str) -> None:
-        """It did not answer."""
+        """It did not answer. What was on its way when a pause began says nothing new."""
         known = self._of(origin)
+        if known.until > self._clock():
+            return
         known.silent += 1
         if known.silent >= PATIENCE:
             seconds = min(FIRST * 2 ** min(known.silent - PATIENCE, 20), LONGEST)

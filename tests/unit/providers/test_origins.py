@@ -1,0 +1,54 @@
+"""When a server that users brought along is left alone, and for how long."""
+
+from __future__ import annotations
+
+from hocket.providers.origins import FIRST, LONGEST, PATIENCE, Origins
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def left(origins: Origins) -> float:
+    pause = origins.pause_of("x")
+    return 0.0 if pause is None or pause.after is None else pause.after
+
+
+def test_each_pause_is_twice_as_long() -> None:
+    clock = Clock()
+    origins = Origins(clock)
+    for _ in range(PATIENCE - 1):
+        origins.silent("x")
+    assert left(origins) == 0
+    pauses = []
+    for _ in range(12):
+        origins.silent("x")
+        pauses.append(left(origins))
+        clock.now += pauses[-1]
+        assert left(origins) == 0
+    assert pauses == [min(FIRST * 2**n, LONGEST) for n in range(12)]
+    origins.answered("x")
+    origins.silent("x")
+    assert left(origins) == 0
+
+
+def test_all_that_was_on_its_way_is_one_silence() -> None:
+    """A receiver that is started again resets a hundred requests, and is back a moment later."""
+    origins = Origins(Clock())
+    for _ in range(100):
+        origins.silent("x")
+    assert left(origins) == FIRST
+
+
+def test_a_pause_that_was_asked_for_is_kept() -> None:
+    clock = Clock()
+    origins = Origins(clock)
+    origins.busy("x", 60.0)
+    origins.silent("x")
+    origins.busy("x", 5.0)
+    assert left(origins) == 60.0
+    clock.now += 60.0
+    assert left(origins) == 0
