@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import socket
 import time
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from hocket import App
@@ -17,7 +21,9 @@ from hocket.identity.keyset import read_pem
 from hocket.serve.api import routes
 from hocket.serve.api.notifications import MAX_BODY
 from hocket.store.base import Keys, RevokeKey
-from tests.integration.rest import SECRET, Caller, refusal, rest, token
+from tests.integration.rest import SECRET, Caller, Rest, refusal, rest, token
+from tests.peers import answer as said
+from tests.peers import in_turn, peer
 from tests.support import Wire, asynchronous, head
 from tests.unit.identity.signing import (
     by_hand,
@@ -31,6 +37,7 @@ from tests.unit.identity.signing import (
 from tests.unit.identity.test_fetch import OK, answering
 
 NOTE: dict[str, Any] = {"audience": {"all": True}, "notification": {"title": "x"}}
+WEBHOOKS = "whsec_" + b64encode(b"k" * 32).decode()
 FOREIGN = "Origin: https://evil.example"
 
 
@@ -376,6 +383,111 @@ async def test_injected_header_fields(tmp_path: Path) -> None:
         answer = await api.user(user)("GET", "/v1/csrf")
         assert answer.status == 200
         assert answer["set-cookie"].startswith("hocket_csrf=")
+
+
+# Addresses that users supply
+
+
+@asynchronous
+async def test_a_device_leads_into_no_private_network(tmp_path: Path) -> None:
+    """By a literal address in whatever spelling, a name of this machine, or plain HTTP."""
+    async with rest(tmp_path, webhook_secret=WEBHOOKS) as api:
+        ada = api.user("ada")
+        for url, why in (
+            ("https://127.0.0.1/", "not an IP address"),
+            ("https://169.254.169.254/latest/meta-data/", "not an IP address"),
+            ("https://0x7f000001/", "not an IP address"),
+            ("https://2130706433/", "not an IP address"),
+            ("https://[::1]/", "needs a host name"),
+            ("https://[::ffff:10.0.0.1]/", "needs a host name"),
+            ("https://localhost/", "not a host of the public internet"),
+            ("https://metadata.google.internal/", "not a host of the public internet"),
+            ("https://example.com:22/", "port 22 is not allowed"),
+            ("https://example.com@10.0.0.1/", "user or a password"),
+            ("http://example.com/", "must begin with https://"),
+            ("file:///etc/passwd", "must begin with https://"),
+        ):
+            answer = await ada("POST", "/v1/devices", {"provider": "webhook", "token": url})
+            assert refusal(answer) == (422, "bad-device-token"), url
+            assert why in answer.json["detail"], url
+        good = {"provider": "webhook", "token": "https://example.com/hook"}
+        assert (await ada("POST", "/v1/devices", good)).status == 201
+
+
+@asynchronous
+async def test_a_name_that_leads_into_a_private_network_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DNS answers are looked at when it connects, so what they were before is no matter."""
+
+    async def resolve(self: Any, host: str, port: int = 0, family: Any = None) -> list[Any]:
+        resolved.append(host)
+        its = {"hostname": host, "host": "127.0.0.1", "port": port, "proto": 6, "flags": 0}
+        return [{**its, "family": socket.AF_INET}]
+
+    resolved: list[str] = []
+
+    async with peer(in_turn(said(200))) as inside:
+        port = inside.url.rpartition(":")[2]
+        monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", resolve)
+        async with rest(tmp_path, webhook_secret=WEBHOOKS) as api:
+            url = f"https://rebound.example.com:{port}/hook"
+            device = {"provider": "webhook", "token": url}
+            assert (await api.user("ada")("POST", "/v1/devices", device)).status == 201
+            [row] = await settled(api, await api.send("ada"))
+            assert (row["state"], row["last_error"]) == (
+                "failed",
+                "the address is not one of the public internet",
+            )
+        assert inside.connections == 0
+        assert resolved == ["rebound.example.com"]
+
+
+@asynchronous
+async def test_a_redirect_is_not_followed(tmp_path: Path) -> None:
+    async with peer(in_turn(said(200))) as inside:
+        there = said(307, "", f"Location: {inside.url}/secret")
+        async with (
+            peer(in_turn(there)) as outside,
+            rest(tmp_path, webhook_secret=WEBHOOKS, allow_private_endpoints=True) as api,
+        ):
+            device = {"provider": "webhook", "token": f"{outside.url}/hook"}
+            assert (await api.user("ada")("POST", "/v1/devices", device)).status == 201
+            [row] = await settled(api, await api.send("ada"))
+            assert (row["state"], row["last_error"]) == ("failed", "HTTP 307")
+            assert len(outside.requests) == 1
+        assert inside.connections == 0
+
+
+async def settled(api: Rest, id: str) -> list[Any]:
+    """A notification's deliveries, once it is done."""
+    server = await api.key("read")
+    async with asyncio.timeout(20):
+        while (await server.get(f"/v1/notifications/{id}"))["state"] != "done":
+            await asyncio.sleep(0.01)
+    items: list[Any] = (await server.get(f"/v1/notifications/{id}/deliveries"))["items"]
+    return items
+
+
+# Templates
+
+
+@asynchronous
+async def test_what_callers_say_is_never_a_template(tmp_path: Path) -> None:
+    app = App()
+    app.template("order", title="Order {{ id }}", body="{{ note }}")
+    evil = "{{ 7 * 7 }}{% for x in range(9) %}{{ ''.__class__ }}{% endfor %}"
+    async with rest(tmp_path, app) as api:
+        await api.send("ada", title=evil)
+        variables = {"id": evil, "note": evil}
+        await api.send("ada", title="", template="order", variables=variables)
+        plain, filled = (await api.user("ada").get("/v1/inbox"))["items"]
+        assert plain["title"] == evil
+        assert (filled["title"], filled["body"]) == (f"Order {evil}", evil)
+        server = await api.key("notify")
+        for template in ("../../etc/passwd", "{{ 7 * 7 }}", "order\0", evil):
+            note = {**NOTE, "notification": {"template": template, "variables": variables}}
+            assert refusal(await server("POST", "/v1/notifications", note)) == (422, "invalid")
 
 
 @asynchronous
