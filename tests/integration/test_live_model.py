@@ -1,6 +1,6 @@
 """The inbox and live events against a simple model: through any history of clients that come and
 go, notifications at once and scheduled, stores and workers that are started again and reloads, a
-client is told what its inbox has, in that order, each once.
+client is told what its inbox has, in that order, each once. Some have switched a topic off.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from hypothesis import strategies as st
 from hocket import App, Audience, Notification, Socket, store
 from hocket.instance.keeping import Keeping
 from hocket.instance.worker import Worker
-from hocket.store.base import Inbox, JoinTopic, LeaveTopic, ReleaseDue
+from hocket.store.base import Inbox, JoinTopic, LeaveTopic, ReleaseDue, SetPreferences
 from hocket.store.sqlite.process import keep
 from tests.integration.test_sse import Listener
 from tests.support import Gone, Site, WebSocketClient, asynchronous, serving_together, succeeding
 
 USERS = ("ada", "bob", "eve")
+NO_NOISE = b'{"topics":{"noise":{"inbox":false,"live":false}}}'
 
 
 def make_app() -> App:
@@ -94,8 +95,9 @@ class Client:
 class History:
     """A server that lives through it, and the model: whom each notification is for, by `seq`."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, sensitive: set[str]) -> None:
         self.data = data
+        self.sensitive = sensitive
         self.clients = [Client(user, sse) for user in USERS for sse in (False, True)]
         self.released: list[set[str]] = []
         self.scheduled: list[tuple[float, set[str]]] = []
@@ -125,6 +127,9 @@ class History:
         async with AsyncExitStack() as stack:
             self.stack = stack
             await self.serve()
+            for user in self.sensitive:
+                await self.store.do(SetPreferences(user, NO_NOISE))
+                self.known.add(user)
             for act, number in acts:
                 await getattr(self, act)(number)
             await self.check()
@@ -152,14 +157,19 @@ class History:
 
     async def notify(self, number: int) -> None:
         users, audience = self.audience(number)
-        await self.site.app.notify(audience, Notification(title="x"))
-        self.released.append(users)
+        topic = self.topic_of(number)
+        await self.site.app.notify(audience, Notification(title="x", topic=topic))
+        self.released.append(users - self.sensitive if topic else users)
 
     async def schedule(self, number: int) -> None:
         users, audience = self.audience(number)
         at = time.time() + 100 + number
-        await self.site.app.notify(audience, Notification(title="later", send_at=at))
-        self.scheduled.append((at, users))
+        topic = self.topic_of(number)
+        await self.site.app.notify(
+            audience, Notification(title="later", send_at=at, topic=topic, critical=number % 4 == 0)
+        )
+        wanted = users if number % 4 == 0 or not topic else users - self.sensitive
+        self.scheduled.append((at, wanted))
 
     async def release(self, number: int) -> None:
         self.scheduled.sort(key=lambda each: each[0])
@@ -198,6 +208,9 @@ class History:
         self.site.app = new
         assert new.store is not None
         self.store = new.store
+
+    def topic_of(self, number: int) -> str:
+        return "noise" if number % 3 == 0 else ""
 
     def audience(self, number: int) -> tuple[set[str], Audience]:
         named = {user for at, user in enumerate(USERS) if number >> at & 1}
@@ -239,8 +252,11 @@ RARE = ("restart_store", "restart_worker", "reload")
         st.tuples(st.sampled_from(ACTS * 3 + ("come", "notify") * 4 + RARE), st.integers(0, 63)),
         min_size=5,
         max_size=40,
-    )
+    ),
+    st.sets(st.sampled_from(USERS)),
 )
-def test_clients_are_told_what_their_inboxes_have(acts: list[tuple[str, int]]) -> None:
+def test_clients_are_told_what_their_inboxes_have(
+    acts: list[tuple[str, int]], sensitive: set[str]
+) -> None:
     with tempfile.TemporaryDirectory() as folder, kept_at(Path(folder, "data")):
-        asynchronous(History(Path(folder, "data")).live)(acts)
+        asynchronous(History(Path(folder, "data"), sensitive).live)(acts)
