@@ -201,6 +201,22 @@ def test_preferences_stick(browser: Browser, data: Path) -> None:
         expect(page.locator("#quiet-start")).to_have_value("21:30")
 
 
+def test_what_the_page_does_not_show_of_a_topic_stays(browser: Browser, data: Path) -> None:
+    know(data, "ada")
+    with serving(data) as server, entered(browser, server.url()) as page:
+        kept = {"topics": {"news": {"inbox": False, "live": True}}}
+        page.evaluate(f"async () => await ({API}).put('/v1/preferences', {json.dumps(kept)})")
+        page.click("#bell")
+        page.click("#open-wishes")
+        for change in (page.get_by_label("news").uncheck, page.get_by_label("news").check):
+            change()
+            with page.expect_response("**/v1/preferences"):
+                page.click("#save")
+        told = page.evaluate(f"async () => await ({API}).get('/v1/preferences')")
+        assert {**told["topics"]["news"], **kept["topics"]["news"]} == told["topics"]["news"]
+        assert told["topics"]["news"]["webpush"] is True
+
+
 # What a browser gives that has reached its push service; the tests' machine reaches none.
 SUBSCRIBES = """
 const made = {
@@ -216,17 +232,18 @@ PushManager.prototype.getSubscription = async () => window.asked ? made : null;
 """
 
 
+API = """await (async () => {
+    const { Api } = await import('/static/api.js');
+    const api = new Api();
+    api.token = JSON.parse(sessionStorage.getItem('hocket.token')) || window.bearer;
+    window.bearer = api.token;
+    return api;
+})()"""
+
+
 def devices(page: Page) -> list[str]:
-    found: list[str] = page.evaluate(
-        """async () => {
-            const { Api } = await import('/static/api.js');
-            const api = new Api();
-            api.token = JSON.parse(sessionStorage.getItem('hocket.token')) || window.bearer;
-            window.bearer = api.token;
-            return (await api.get('/v1/devices')).items.map(({ provider }) => provider);
-        }"""
-    )
-    return found
+    told = page.evaluate(f"async () => await ({API}).get('/v1/devices')")
+    return [each["provider"] for each in told["items"]]
 
 
 def test_pushes_are_shown_and_end_with_the_session(browser: Browser, data: Path) -> None:

@@ -50,8 +50,7 @@ export class Wishes {
 		for (const [name, wanted] of Object.entries(ticked($('topics')))) {
 			const before = Object.keys(CHANNELS).some(channel => topics[name]?.[channel] ?? true);
 			if (wanted !== before) { // else what was said channel by channel stays
-				if (wanted) delete topics[name];
-				else topics[name] = Object.fromEntries(Object.keys(CHANNELS).map(channel => [channel, false]));
+				topics[name] = { ...topics[name], ...Object.fromEntries(Object.keys(CHANNELS).map(channel => [channel, wanted])) };
 			}
 		}
 		const quiet_hours = $('quiet').checked ? { start: $('quiet-start').value, end: $('quiet-end').value } : null;
