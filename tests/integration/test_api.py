@@ -372,6 +372,7 @@ async def test_life_cycle_and_threads() -> None:
 
 @asynchronous
 async def test_plain_http() -> None:
+    from starlette.exceptions import HTTPException
     from starlette.responses import JSONResponse, StreamingResponse
 
     app = App()
@@ -408,7 +409,20 @@ async def test_plain_http() -> None:
     def broken() -> str:
         raise RuntimeError("secret detail")
 
+    @app.get("/private")
+    def private() -> str:
+        raise HTTPException(401, "who are you?", {"WWW-Authenticate": "Basic"})
+
+    @app.get("/split")
+    def split() -> str:
+        raise HTTPException(401, headers={"X-Split": "a\r\nSet-Cookie: b"})
+
     async with serving(app) as site, await Wire.to(site) as wire:
+        private_answer = await wire.request("GET", "/private")
+        assert (private_answer.status, private_answer.body) == (401, b"who are you?\n")
+        assert private_answer["www-authenticate"] == "Basic"
+        broken = await wire.request("GET", "/split")
+        assert (broken.status, broken["set-cookie"]) == (500, "")
         answer = await wire.request("GET", "/text")
         assert (answer.body, answer["content-type"]) == ("né".encode(), "text/plain; charset=utf-8")
         assert answer["date"]
@@ -425,6 +439,8 @@ async def test_plain_http() -> None:
         assert (await wire.request("GET", "/stream")).body == b"part 0\npart 1\npart 2\n"
         refused = await wire.request("GET", "/things")
         assert (refused.status, refused["allow"]) == (405, "POST, PUT, DELETE")
+        refused = await wire.request("POST", "/users/7")
+        assert (refused.status, refused["allow"]) == (405, "GET, HEAD")
         assert (await wire.request("GET", "/else")).status == 404
         failed = await wire.request("GET", "/broken")
         assert (failed.status, failed.body) == (500, b"internal error\n")

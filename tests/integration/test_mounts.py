@@ -136,6 +136,34 @@ async def test_files_with_ranges_and_conditions(tmp_path: Path) -> None:
         assert (await ask(wire, site, "/files/../a.txt")).status == 404
 
 
+@asynchronous
+async def test_files_that_are_not_there_are_404_without_starlette_around_them(
+    tmp_path: Path,
+) -> None:
+    """StaticFiles by itself raises what only a Starlette application would answer."""
+    (tmp_path / "a.txt").write_bytes(b"0123456789")
+    async with mounting(StaticFiles(directory=tmp_path), "/files") as site:
+        async with await Wire.to(site) as wire:
+            for target in ("/files/b.txt", "/files/%2e%2e/a.txt", "/files/", "/files/a.txt%00"):
+                assert (await ask(wire, site, target)).status == 404, target
+            refused = await ask(wire, site, "/files/a.txt", "Content-Length: 0", method="POST")
+            assert (refused.status, refused.body) == (405, b"Method Not Allowed\n")
+            assert (await ask(wire, site, "/files/a.txt")).status == 200
+        assert not site.alarms.messages
+
+
+@asynchronous
+async def test_a_path_is_found_however_it_is_encoded(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"0123456789")
+    async with (
+        mounting(StaticFiles(directory=tmp_path), "/für alle") as site,
+        await Wire.to(site) as wire,
+    ):
+        for target in ("/f%C3%BCr%20alle/a.txt", "/%66%c3%bcr%20alle/%61.txt"):
+            assert (await ask(wire, site, target)).body == b"0123456789", target
+        assert (await ask(wire, site, "/f%C3%BCr%20allen/a.txt")).status == 404
+
+
 # Large bodies
 
 

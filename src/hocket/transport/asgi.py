@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from hocket.errors import HTTPError
 from hocket.protocol.http1 import CONTINUE, Field, Request, response_head
 from hocket.transport.http import HttpStream, HttpTransport
+from hocket.transport.refusals import refusal_of
 
 log = logging.getLogger("hocket")
 
@@ -86,27 +87,30 @@ class Exchange:
 
     async def run(self, app: AsgiApp, scope: Scope) -> None:
         """Call the application. What it raises is logged, and the client gets a 500 or a broken
-        connection.
+        connection; Starlette's HTTPException is the answer that it stands for, because parts such
+        as StaticFiles raise it where no Starlette application is around them.
         """
+        answer = HTTPError(500, "internal error")
         try:
             await app(scope, self.receive, self.send)
-        except Exception:
-            if not self._gone:
+        except Exception as error:
+            refusal = None if self._started else refusal_of(error)
+            answer = refusal or answer
+            if refusal is None and not self._gone:
                 log.exception("an application failed", extra={"path": self._request.path})
         except BaseException:
-            self._give_up()
+            self._give_up(answer)
             raise
         if not self._complete and not self._gone:
-            self._give_up()
+            self._give_up(answer)
 
-    def _give_up(self) -> None:
+    def _give_up(self, error: HTTPError) -> None:
         """The application has ended and its response has not."""
         if self._started:
             self._complete = True
             self._http.ended(self._stream)  # a cut is all that still can be said
         elif self._stream.busy:
             self._complete = True
-            error = HTTPError(500, "internal error")
             self._http.answer(self._stream, self._http.error_response(error, self._request))
 
     # The request's body

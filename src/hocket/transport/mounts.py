@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from typing import Any
+from urllib.parse import unquote
 
 from hocket.protocol.http1 import Field, Request
 from hocket.transport.asgi import AsgiApp, Exchange, Scope, scope_of
@@ -45,6 +46,8 @@ class Mounts:
         self.all.sort(key=lambda each: -len(each.path))
 
     def find(self, path: str) -> Mount | None:
+        """`path`: as it stands in a request, percent-encoded."""
+        path = unquote(path) if "%" in path else path
         return next((mount for mount in self.all if mount.holds(path)), None)
 
 

@@ -16,6 +16,7 @@ from hocket.errors import HTTPError
 from hocket.hub.engine import Loop
 from hocket.protocol.http1 import Field, Request, response
 from hocket.transport.http import HttpStream, HttpTransport
+from hocket.transport.refusals import refusal_of
 
 log = logging.getLogger("hocket")
 
@@ -116,8 +117,11 @@ class Routes:
                 if route.pattern and route.pattern.match(path)
             ),
         ]
+        if "GET" in allowed:
+            allowed.append("HEAD")
         if allowed:
-            raise HTTPError(405, "method not allowed", (b"allow", ", ".join(allowed).encode()))
+            names = ", ".join(dict.fromkeys(allowed))
+            raise HTTPError(405, "method not allowed", (b"allow", names.encode()))
         raise HTTPError(404, "not found")
 
 
@@ -199,9 +203,8 @@ class RouteRunner:
         await exchange.run(answer, scope_of(stream, request))
 
     def _fail(self, stream: HttpStream, request: Request, error: Exception) -> None:
-        if type(error).__name__ == "HTTPException" and hasattr(error, "status_code"):
-            answer = HTTPError(int(error.status_code), str(getattr(error, "detail", "")))
-        else:
+        answer = refusal_of(error)
+        if answer is None:
             log.exception(
                 "a route failed",
                 exc_info=error,
