@@ -132,11 +132,23 @@ async def test_a_request_byte_by_byte() -> None:
 
 
 @asynchronous
+async def test_errors_have_a_date_and_say_what_is_too_long() -> None:
+    async with serving(app_with_uploads([])) as site:
+        assert (await ask(site, "GET", "/no"))["date"].endswith(" GMT")
+        long = "a" * 20_000
+        target = await ask(site, "GET", f"/{long}")
+        assert (target.status, target["date"][-3:]) == (414, "GMT")
+        assert (await ask(site, "GET", "/", f"A: {long}")).status == 431
+
+
+@asynchronous
 async def test_http_1_0_may_keep_the_connection() -> None:
     async with serving(app_with_uploads([])) as site, await Wire.to(site) as wire:
         for _ in range(2):
             answer = await wire.request("GET", "/admin", "Connection: keep-alive", version="1.0")
-            assert answer.body == b"secret"
+            assert (answer.body, answer["connection"]) == (b"secret", "keep-alive")
+            answer = await wire.request("GET", "/no", "Connection: keep-alive", version="1.0")
+            assert (answer.status, answer["connection"]) == (404, "keep-alive")
         assert (await wire.request("GET", "/admin", version="1.0")).body == b"secret"
         assert await wire.is_closed()
 

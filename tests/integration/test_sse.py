@@ -13,6 +13,7 @@ from tests.support import (
     Answer,
     WebSocketClient,
     Wire,
+    ask,
     asynchronous,
     eventually,
     head,
@@ -164,6 +165,19 @@ async def test_a_listener_that_does_not_read_is_let_go() -> None:
 
 
 @asynchronous
+async def test_a_page_of_another_origin_may_listen_with_a_header_of_its_own() -> None:
+    """EventSource cannot send one; libraries that do the same with fetch ask first."""
+    async with serving(App(origins=["https://app.example"])) as site:
+        wanted = "Access-Control-Request-Headers: authorization, last-event-id"
+        for origin, admitted in (("app", True), ("evil", False)):
+            fields = (f"Origin: https://{origin}.example", wanted)
+            asked = await ask(site, "OPTIONS", "/events", *fields)
+            assert asked.status == 204
+            allowed = asked["access-control-allow-headers"]
+            assert allowed == ("authorization, last-event-id" if admitted else "")
+
+
+@asynchronous
 async def test_own_routes_and_other_methods_come_first() -> None:
     app = App(sse_path="/stream")
 
@@ -174,8 +188,10 @@ async def test_own_routes_and_other_methods_come_first() -> None:
     async with serving(app) as site, await Wire.to(site) as wire:
         await wire.send(head(site.host, "/events"))
         assert (await wire.answer()).body == b"a page"
-        await wire.send(head(site.host, "/stream", "DELETE"))
-        assert (await wire.answer()).status == 404
+        for method in ("DELETE", "POST", "HEAD"):
+            await wire.send(head(site.host, "/stream", method, "Content-Length: 0"))
+            refused = await wire.answer(method)
+            assert (refused.status, refused["allow"]) == (405, "GET"), method
         listener = await Listener.opened(site, "/stream")
         assert await listener.event() == {"retry": "2000"}
         listener.close()

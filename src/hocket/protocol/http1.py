@@ -395,4 +395,12 @@ def response(
     return head if head_only else head + body
 
 
+def keep_field(request: Request) -> tuple[Field, ...]:
+    """What a client of HTTP/1.0 that wants to keep its connection must be told (RFC 9112 section
+    9.3); to others it is clear.
+    """
+    return _KEPT if request.version == "1.0" and request.keep_alive else ()
+
+
+_KEPT: Final = ((b"connection", b"keep-alive"),)
 CONTINUE: Final = response(100)

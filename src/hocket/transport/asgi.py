@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from hocket.errors import HTTPError
-from hocket.protocol.http1 import CONTINUE, Field, Request, response_head
+from hocket.protocol.http1 import CONTINUE, Field, Request, keep_field, response_head
 from hocket.transport.http import HttpStream, HttpTransport
 from hocket.transport.refusals import refusal_of
 
@@ -199,6 +199,8 @@ class Exchange:
             kept.append((b"transfer-encoding", b"chunked"))
         else:
             stream.keep_alive = False  # to HTTP/1.0 the end of the connection is the end
+        if stream.keep_alive:
+            kept += keep_field(request)
         self._started = True
         self._http.send(stream, response_head(status, kept, close=not stream.keep_alive))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from hocket.errors import HTTPError
 from hocket.protocol.http1 import Request
 from hocket.transport.gateway import Gateway
 from hocket.transport.http import HttpStream, HttpTransport, Intake
@@ -59,6 +60,10 @@ class FrontDoor:
             self._gateway.request(stream, request, body)
         elif (answer := self._is_built_in(request)) is not None:
             answer(stream, request)
+        elif request.path in self._built_in and not self._has_route(request):
+            if request.method != "OPTIONS":
+                raise HTTPError(405, "method not allowed", (b"allow", b"GET"))
+            self._gateway.preflight(stream, request)
         else:
             self._run(stream, request, body)
 
@@ -87,8 +92,10 @@ class FrontDoor:
         return not ours and self._mounts.find(request.path) is not None
 
     def _is_ours(self, request: Request) -> bool:
-        has_route = self._routes.has(request.method, request.path)
-        return has_route or self._is_built_in(request) is not None
+        return self._has_route(request) or self._is_built_in(request) is not None
+
+    def _has_route(self, request: Request) -> bool:
+        return self._routes.has(request.method, request.path)
 
 
 def with_slash(path: str) -> set[str]:

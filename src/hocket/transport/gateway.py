@@ -87,10 +87,7 @@ class Gateway:
     def request(self, stream: HttpStream, request: Request, body: bytes) -> None:
         """GET, POST and OPTIONS: polling."""
         if request.method == "OPTIONS":
-            self._http.answer(
-                stream,
-                response(204, self._origins.preflight(request), close=not request.keep_alive),
-            )
+            self.preflight(stream, request)
             return
         headers = self._origins.headers(request)
         if not request.keep_alive:
@@ -107,6 +104,11 @@ class Gateway:
                     head_only=request.method == "HEAD",
                 ),
             )
+
+    def preflight(self, stream: HttpStream, request: Request) -> None:
+        """A page of another origin asks whether it may send what it wants to."""
+        fields = self._origins.preflight(request)
+        self._http.answer(stream, response(204, fields, close=not request.keep_alive))
 
     def _serve(
         self, stream: HttpStream, request: Request, body: bytes, headers: list[tuple[bytes, bytes]]

@@ -19,6 +19,7 @@ from hocket.protocol.http1 import (
     Field,
     Request,
     body_of,
+    keep_field,
     response,
 )
 from hocket.transport.linger import Linger
@@ -130,6 +131,7 @@ class HttpTransport:
         self.limits: Mapping[str, int] = {}
         # The media type and body that say an error of a path; None: plain text.
         self.explain: Callable[[str, HTTPError], tuple[Field, bytes] | None] = _plainly
+        self.date: Callable[[], tuple[Field, ...]] = tuple  # the Date of errors
         self.handle: Callable[[HttpStream, Request, bytes], None] = _nothing_here
         # Takes over a stream that asks for a WebSocket, with what came behind its head; False: the
         # request is to be answered as if it did not ask (RFC 9110 section 7.8).
@@ -272,7 +274,7 @@ class HttpTransport:
         end = data.find(HEAD_END, 0, MAX_HEAD)
         if end < 0:
             if len(data) >= MAX_HEAD:
-                raise HTTPError(431, f"the request head is over {MAX_HEAD} bytes")
+                raise _too_long(data)
             stream.buffer = data
             return None
         end += len(HEAD_END)
@@ -356,7 +358,7 @@ class HttpTransport:
         media, body = self.explain(request.path, error) or _in_text(error)
         return response(
             error.status,
-            [media, *error.fields],
+            [*self.date(), media, *error.fields, *keep_field(request)],
             body,
             head_only=request.method == "HEAD",
             close=not request.keep_alive,
@@ -400,9 +402,16 @@ class HttpTransport:
         path = stream.request.path if stream.request is not None else ""
         stream.request = stream.body = stream.intake = None
         media, body = self.explain(path, error) or _in_text(error)
-        self.send(stream, response(error.status, [media, *error.fields], body, close=True))
+        fields = [*self.date(), media, *error.fields]
+        self.send(stream, response(error.status, fields, body, close=True))
         self._abort(stream)
         self.leave(stream)
+
+
+def _too_long(data: bytes) -> HTTPError:
+    if data.find(b"\r\n", 0, MAX_HEAD) < 0:
+        return HTTPError(414, f"the request target is over {MAX_HEAD} bytes")
+    return HTTPError(431, f"the request head is over {MAX_HEAD} bytes")
 
 
 def _in_text(error: HTTPError) -> tuple[Field, bytes]:

@@ -12,7 +12,6 @@ from hocket.protocol.http1 import Request
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _CORS = (
     (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
-    (b"access-control-allow-headers", b"content-type, authorization"),
     (b"access-control-max-age", b"600"),
 )
 
@@ -75,8 +74,10 @@ class Origins:
         return fields
 
     def preflight(self, request: Request) -> list[tuple[bytes, bytes]]:
+        """The answer to a page that asks first: an admitted one may send what fields it likes."""
         fields = self.headers(request)
-        return [*fields, *_CORS] if fields else []
+        wanted = request.get(b"access-control-request-headers") or b"content-type, authorization"
+        return [*fields, *_CORS, (b"access-control-allow-headers", wanted)] if fields else []
 
 
 def _same(origin: str, host: str) -> bool:

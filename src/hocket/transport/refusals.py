@@ -1,5 +1,5 @@
-"""What routes and applications raise to refuse a request: Starlette's HTTPException, which FastAPI's
-is too.
+"""What routes and applications raise to refuse a request: Starlette's HTTPException, and so
+FastAPI's.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import msgspec
 
 from hocket.errors import HTTPError
 from hocket.hub.engine import Loop
-from hocket.protocol.http1 import Field, Request, response
+from hocket.protocol.http1 import Field, Request, keep_field, response
 from hocket.transport.http import HttpStream, HttpTransport
 from hocket.transport.refusals import refusal_of
 
@@ -140,6 +140,7 @@ class RouteRunner:
         self._routes = routes
         self._now = -1
         self._date_field: Field = (b"date", b"")
+        http.date = lambda: (self.date(),)
 
     def __call__(self, stream: HttpStream, request: Request, body: bytes) -> None:
         route, params = self._routes.find(request.method, request.path)
@@ -178,7 +179,7 @@ class RouteRunner:
             status, body = 304, b""
         return response(
             status,
-            (self.date(), *fields),
+            (self.date(), *fields, *keep_field(request)),
             body,
             head_only=request.method == "HEAD",
             close=not request.keep_alive,

@@ -104,4 +104,8 @@ def test_preflight() -> None:
     assert b"POST" in fields[b"access-control-allow-methods"]
     assert b"authorization" in fields[b"access-control-allow-headers"]
     assert fields[b"access-control-allow-origin"] == b"https://app.example"
+    asks = request("https://app.example", method="OPTIONS")
+    field = (b"access-control-request-headers", b"x-session")
+    asks = Request(asks.head, "OPTIONS", "1.1", [*asks.fields, field])
+    assert dict(origins.preflight(asks))[b"access-control-allow-headers"] == b"x-session"
     assert origins.preflight(request("https://evil.example", method="OPTIONS")) == []
