@@ -19,7 +19,7 @@ def _number(kind: type, least: float, most: float) -> Callable[[Any], Any]:
     def parse(value: Any) -> Any:
         number = kind(value)
         if not least <= number <= most:
-            raise ValueError(f"from {least:g} to {most:g}")
+            raise ValueError(f"from {least:g} to {most:.10g}")
         return number
 
     return parse
@@ -353,7 +353,7 @@ def parse_value(row: Row, value: Any, source: str) -> Any:
         wanted = (
             f"{error}"
             if not str(error).startswith(("invalid literal", "could not convert"))
-            else "a number"
+            else ("a number of" if row.unit else "a number")
         )
         raise UsageError(
             f"{source}: {value!r} is not possible, it takes {wanted} {row.unit}".rstrip()

@@ -42,6 +42,20 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+def test_a_wrong_path_is_no_empty_folder_of_data(data: Path) -> None:
+    for words in (
+        ["devices", "export"],
+        ["key", "list"],
+        ["key", "revoke", "0" * 16],
+        ["notify", "--all", "--title", "x", "--dry-run"],
+    ):
+        _, why = hocket(*words, "--data", data, status=2)
+        assert (
+            why == f"hocket: --data {data}: no server keeps its data there (there is no {NAME})\n"
+        )
+    assert not data.exists()
+
+
 def test_what_is_exported_can_be_imported(data: Path, tmp_path: Path) -> None:
     odd = 'Ädå, "the" one\nof two\0'.replace("\0", "")
     lines = io.StringIO()

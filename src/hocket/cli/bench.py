@@ -143,7 +143,7 @@ def _number(name: str, given: str | None) -> Any:
         number = None
     if number is None or not least <= number <= most:
         raise UsageError(
-            f"--{name}: {given!r} is not possible, it takes from {least:g} to {most:g}"
+            f"--{name}: {given!r} is not possible, it takes from {least:g} to {most:.10g}"
         )
     return number
 

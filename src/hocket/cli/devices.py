@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
 
-from hocket.cli.stored import add_data, data_folder, with_store
+from hocket.cli.stored import add_data, data_folder, data_that_is_there, with_store
 from hocket.errors import HocketError, UsageError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def add_to(commands: Any) -> None:
 
 
 def run_export(args: argparse.Namespace) -> None:
-    with_store(data_folder(args), _export)
+    with_store(data_that_is_there(args), _export)
 
 
 async def _export(store: Store) -> None:

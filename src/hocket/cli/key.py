@@ -6,7 +6,7 @@ import argparse
 import time
 from typing import TYPE_CHECKING, Any
 
-from hocket.cli.stored import add_data, data_folder, with_store
+from hocket.cli.stored import add_data, data_folder, data_that_is_there, with_store
 from hocket.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,8 +38,9 @@ def add_to(commands: Any) -> None:
 def _act(acts: Any, name: str, help: str, run: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = acts.add_parser(name, help=help, description=help)
     add_data(parser)
+    folder = data_folder if run is _create else data_that_is_there
     parser.set_defaults(
-        command=lambda args: with_store(data_folder(args), lambda store: run(args, store))
+        command=lambda args: with_store(folder(args), lambda store: run(args, store))
     )
     return parser
 

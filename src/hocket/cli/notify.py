@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from hocket.cli.stored import add_data, settings_of
+from hocket.cli.stored import add_data, data_that_is_there, settings_of
 from hocket.errors import HocketError, UsageError
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ def _add_content(parser: argparse.ArgumentParser) -> None:
 
 def notify(args: argparse.Namespace) -> None:
     settings = settings_of(args)
+    if args.dry_run:
+        data_that_is_there(args)
     try:
         status = asyncio.run(_notify(args, settings))
     except KeyboardInterrupt:

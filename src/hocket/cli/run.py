@@ -7,6 +7,7 @@ import importlib
 import shlex
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ def find_app(name: str) -> App:
 
 
 def _import(name: str) -> Any:
+    serve, App.runner = App.runner, _refuse_to_run
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -72,9 +74,21 @@ def _import(name: str) -> Any:
         raise
     except Exception as error:
         raise UsageError(_failure(name, error)) from None
+    finally:
+        App.runner = serve
+
+
+def _refuse_to_run(app: App, flags: Mapping[str, Any]) -> None:
+    """It would serve before there is an app to find, with other settings, and then again."""
+    raise UsageError(
+        "the module calls app.run() while it is imported: put that under "
+        '`if __name__ == "__main__":`, or start it with `python`'
+    )
 
 
 def _failure(name: str, error: Exception) -> str:
+    if isinstance(error, SyntaxError):  # says itself where
+        return f"module {name!r} cannot be imported: {type(error).__name__}: {error}"
     where = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{Path(where.filename).name}, line {where.lineno}"
     return f"module {name!r} cannot be imported: {type(error).__name__}: {error} ({place})"

@@ -6,13 +6,15 @@ import argparse
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hocket.errors import UsageError
 from hocket.settings import Settings, load
 
 if TYPE_CHECKING:
     from hocket.store.base import Store
+
+FILE: Final = "hocket.db"
 
 
 def add_data(parser: argparse._ActionsContainer) -> None:
@@ -31,6 +33,17 @@ def settings_of(args: argparse.Namespace) -> Settings:
 def data_folder(args: argparse.Namespace) -> Path:
     """Raises: as above."""
     return Path(settings_of(args).data)
+
+
+def data_that_is_there(args: argparse.Namespace) -> Path:
+    """For what only reads or revokes: a wrong path must not become an empty folder of data.
+
+    Raises: UsageError when it is not said, or no server has ever kept anything there.
+    """
+    folder = data_folder(args)
+    if not folder.is_file() and not (folder / FILE).exists():
+        raise UsageError(f"--data {folder}: no server keeps its data there (there is no {FILE})")
+    return folder
 
 
 def with_store(data: Path, run: Callable[[Store], Awaitable[None]]) -> None:
