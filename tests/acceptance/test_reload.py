@@ -127,6 +127,24 @@ async def test_clients_notice_nothing_but_the_new_code(tmp_path: Path, count: in
         assert [line for line in server.errors_so_far() if "error" in line] == []
 
 
+@asynchronous
+async def test_a_signal_to_all_processes_of_a_unit_is_one_reload(tmp_path: Path) -> None:
+    """As `systemctl kill -s HUP`, or the end of a terminal, sends it; also while processes of the
+    reload before it begin.
+    """
+    with serving(tmp_path, 2) as (server, url):
+        client = await WebSocketClient.joined(url)
+        before = set(workers(server))
+        os.killpg(server.pid, signal.SIGHUP)
+        await eventually(lambda: set(workers(server)) - before)
+        os.killpg(server.pid, signal.SIGHUP)
+        server.said("info    reloaded: ", 2)
+        await client.say('421["version"]')
+        assert await client.text() == "431[1]"
+        client.close()
+        assert [line for line in server.errors_so_far() if "error" in line] == []
+
+
 @pytest.mark.parametrize("count", [1, 2])
 @asynchronous
 async def test_code_that_does_not_start_changes_nothing(tmp_path: Path, count: int) -> None:

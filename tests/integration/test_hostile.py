@@ -129,6 +129,7 @@ async def test_a_bad_websocket_handshake(fields: list[str], status: int) -> None
         assert answer.status == status
         if status == 426:
             assert answer["sec-websocket-version"] == "13"
+            assert answer["upgrade"] == "websocket"  # RFC 9110 section 15.5.22
         assert await wire.is_closed()
 
 

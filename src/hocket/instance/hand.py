@@ -13,7 +13,7 @@ from typing import Protocol
 from hocket.broker.channel import Channel, close_files
 from hocket.broker.roles import WORKER
 from hocket.instance.control import AnyMessage, Message, Ready, Took, decode, encode
-from hocket.instance.place import Place
+from hocket.instance.place import Place, deaf_children
 from hocket.instance.roles import Role
 
 
@@ -99,7 +99,7 @@ class Hand:
             listener.fileno() if role.name == WORKER else -1,
             -1 if old is None else old.fileno(),
         )
-        with theirs:
+        with theirs, deaf_children():
             process = subprocess.Popen(  # noqa: S603 - the command that the user gave, or ours
                 role.program or command, pass_fds=place.files(), env=place.environment()
             )

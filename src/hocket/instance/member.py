@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket as sockets
 from typing import Final
 
@@ -23,7 +22,7 @@ from hocket.instance.control import (
     encode,
 )
 from hocket.instance.handover import Giver, Heir
-from hocket.instance.place import Place
+from hocket.instance.place import Place, leave_signals
 from hocket.instance.worker import Worker
 
 ORPHANED: Final = 1.5  # seconds that a process may take to end when its supervisor has died
@@ -47,10 +46,7 @@ class Member:
 
     async def serve(self) -> None:
         """Until the supervisor says so, or has gone."""
-        # Ctrl-C goes to every process of a terminal, SIGTERM to every one of a systemd unit: the
-        # supervisor decides what follows.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        leave_signals()
         await self.begin()
         self.say(Ready())
         await self.end.wait()

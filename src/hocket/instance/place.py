@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 VARIABLE: Final = "HOCKET_PLACE"  # of the environment of such a process; users do not set it
@@ -35,3 +38,27 @@ def place_of_this() -> Place | None:
     """
     role, _, numbers = os.environ.pop(VARIABLE, "").partition(":")
     return Place(role, *map(int, numbers.split(":"))) if role else None
+
+
+_FOR_ALL: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def deaf_children() -> Iterator[None]:
+    """Processes that are started meanwhile do not hear SIGHUP until `leave_signals`: they would die
+    of one that their supervisor takes as the wish to reload.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def leave_signals() -> None:
+    """Leave them to the supervisor, for which they are: Ctrl-C goes to every process of a terminal,
+    as its end does, and what systemd sends to every one of a unit.
+    """
+    for number in _FOR_ALL:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})

@@ -82,7 +82,7 @@ class Reloader:
         timer.cancel()
         if not ready or self._crew.hands.get(old.number) is not old or not old.is_ready:
             new.process.kill()
-            why = f"a {old.role.name} has ended" if ready else "the new code does not start"
+            why = f"{old} has ended" if ready else "the new code does not start"
             raise Refused(_NOT.format(why))
         return new
 

@@ -5,7 +5,6 @@ the user, and goes when the supervisor says so or has gone.
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket as sockets
 import sys
 from pathlib import Path
@@ -13,14 +12,13 @@ from pathlib import Path
 from hocket.broker.channel import Channel, close_files
 from hocket.errors import UsageError
 from hocket.instance.control import Ready, Stop, decode, encode
-from hocket.instance.place import Place, place_of_this
+from hocket.instance.place import Place, leave_signals, place_of_this
 from hocket.store.sqlite.process import keep
 
 
 async def store(directory: Path, place: Place) -> None:
     """Until the end of it. Raises UsageError for a folder that cannot be used."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # the supervisor decides what follows
-        signal.signal(number, signal.SIG_IGN)
+    leave_signals()
     end = asyncio.Event()
 
     def told(data: bytes, files: list[int]) -> None:

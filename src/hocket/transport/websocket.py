@@ -51,7 +51,8 @@ def switch_response(request: Request, extensions: str = "") -> bytes:
     if request.length != 0:
         raise HTTPError(400, "a WebSocket is opened without a body")
     if request.get(b"sec-websocket-version") != b"13":
-        raise HTTPError(426, "only WebSocket version 13", (b"sec-websocket-version", b"13"))
+        fields = ((b"sec-websocket-version", b"13"), (b"upgrade", b"websocket"))
+        raise HTTPError(426, "only WebSocket version 13", *fields)
     key = request.get(b"sec-websocket-key")
     if not websocket.is_key(key):
         raise HTTPError(400, "bad Sec-WebSocket-Key")
