@@ -151,6 +151,8 @@ def test_echo_without_a_rate_says_that_it_is_service_times(tmp_path: Path, url: 
 def test_a_storm(tmp_path: Path, url: str, transport: str) -> None:
     found = measured(tmp_path, url, *FEW, "--scenario", "storm", "--transport", transport)
     check(found)
+    assert found["connect"]["seconds"] > 0, "nobody starts before the moment it counts from"
+    assert found["latency"]["p50_ms"] > 0
     assert found["latency"]["from"] == "when all were to start"
     assert found["latency"]["count"] == 40
 

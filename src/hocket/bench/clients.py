@@ -86,7 +86,7 @@ class Clients:
         self._made = 0
         self._waiting: deque[tuple[int, int, int]] = deque()  # number, intended, tries
         self._later: list[tuple[int, int, int, int]] = []  # when, and then as above
-        self._swept = 0
+        self._swept = self._begin = 0
         self._rest: dict[int, bytes] = {}
         self._unsent: dict[int, bytes] = {}
         self._watched: dict[int, Callable[[], None]] = {}
@@ -100,6 +100,10 @@ class Clients:
         """
         self._waiting.append((number, intended, 1))
 
+    def begin(self, at: int) -> None:
+        """Start nobody before that moment."""
+        self._begin = at
+
     @property
     def is_settled(self) -> bool:
         """Nobody is on the way in."""
@@ -109,7 +113,7 @@ class Clients:
         """Start who may start."""
         while self._later and self._later[0][0] <= now:
             self._waiting.append(heapq.heappop(self._later)[1:])
-        while self._waiting and len(self.connecting) < self._window:
+        while self._waiting and now >= self._begin and len(self.connecting) < self._window:
             number, intended, tries = self._waiting.popleft()
             attempt = Attempt(self._make(self.speech, number), number, intended or now, tries)
             _run(attempt, None)
@@ -120,6 +124,8 @@ class Clients:
     def due(self) -> int:
         """When `fill` has something to do next."""
         later = self._later[0][0] if self._later else NEVER
+        if self._waiting and not self.connecting:
+            return min(later, self._begin)
         return min(later, self._swept + SECOND) if self.connecting else later
 
     def _dial(self, attempt: Attempt, now: int) -> None:

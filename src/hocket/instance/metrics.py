@@ -242,7 +242,7 @@ class Metrics:
 
     def _answer(self, stream: HttpStream, request: Request, told: list[Numbers]) -> None:
         body, kind = self.text(told)
-        fields = [(b"content-type", kind.encode())]
+        fields = [*stream.transport.date(), (b"content-type", kind.encode())]
         stream.transport.answer(stream, response(200, fields, body, close=not request.keep_alive))
 
     def text(self, told: list[Numbers]) -> tuple[bytes, str]:
@@ -252,7 +252,7 @@ class Metrics:
             ProcessCollector,
         )
         from prometheus_client.exposition import (
-            CONTENT_TYPE_LATEST,
+            CONTENT_TYPE_PLAIN_0_0_4,
             generate_latest,
         )  # lazy: as above
 
@@ -261,7 +261,7 @@ class Metrics:
             self._registry.register(self)
             ProcessCollector(registry=self._registry)
         self._told = told
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+        return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
 
     def collect(self) -> Iterable[Any]:
         """What prometheus-client asks of a collector."""

@@ -42,6 +42,7 @@ class Scenario:
 
     def connect(self, at: int) -> None:
         self._connect_latency = Latency()
+        self.clients.begin(at)
         intended = at if self.plan.scenario == "storm" else 0
         for number in self.plan.share(self.number):
             self.clients.open(number, intended)
