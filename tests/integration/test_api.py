@@ -413,6 +413,20 @@ async def test_plain_http() -> None:
     def private() -> str:
         raise HTTPException(401, "who are you?", {"WWW-Authenticate": "Basic"})
 
+    def cancelled() -> str:
+        raise asyncio.CancelledError
+
+    async def cancelled_now() -> str:
+        return cancelled()
+
+    async def cancelled_later() -> str:
+        await asyncio.sleep(0)
+        return cancelled()
+
+    app.get("/cancelled/0")(cancelled)
+    app.get("/cancelled/1")(cancelled_now)
+    app.get("/cancelled/2")(cancelled_later)
+
     @app.get("/split")
     def split() -> str:
         raise HTTPException(401, headers={"X-Split": "a\r\nSet-Cookie: b"})
@@ -421,8 +435,10 @@ async def test_plain_http() -> None:
         private_answer = await wire.request("GET", "/private")
         assert (private_answer.status, private_answer.body) == (401, b"who are you?\n")
         assert private_answer["www-authenticate"] == "Basic"
-        broken = await wire.request("GET", "/split")
-        assert (broken.status, broken["set-cookie"]) == (500, "")
+        for way in range(3):  # something that a route waits for was cancelled, not the route
+            assert (await wire.request("GET", f"/cancelled/{way}")).status == 500, way
+        split_answer = await wire.request("GET", "/split")
+        assert (split_answer.status, split_answer["set-cookie"]) == (500, "")
         answer = await wire.request("GET", "/text")
         assert (answer.body, answer["content-type"]) == ("né".encode(), "text/plain; charset=utf-8")
         assert answer["date"]

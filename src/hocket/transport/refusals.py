@@ -12,7 +12,7 @@ from hocket.errors import HTTPError
 _OURS: Final = frozenset({b"content-type", b"content-length"})  # of the body that says it
 
 
-def refusal_of(error: Exception) -> HTTPError | None:
+def refusal_of(error: BaseException) -> HTTPError | None:
     """The answer that `error` stands for; None if it is no HTTPException, or no valid one."""
     starlette = sys.modules.get("starlette.exceptions")  # whoever raises one has imported it
     if starlette is None or not isinstance(error, starlette.HTTPException):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import re
@@ -158,7 +159,7 @@ class RouteRunner:
                 self._http.answer(stream, self._response(request, result))
         except HTTPError:
             raise
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             self._fail(stream, request, error)
 
     async def _later(
@@ -170,7 +171,9 @@ class RouteRunner:
                 await self._render(stream, request, body, result)
             else:
                 self._http.answer(stream, self._response(request, result))
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise  # the server stops; else it is something that the route waited for
             self._fail(stream, request, error)
 
     def _response(self, request: Request, result: Any) -> bytes:
@@ -203,7 +206,7 @@ class RouteRunner:
         exchange.feed(body, True)
         await exchange.run(answer, scope_of(stream, request))
 
-    def _fail(self, stream: HttpStream, request: Request, error: Exception) -> None:
+    def _fail(self, stream: HttpStream, request: Request, error: BaseException) -> None:
         answer = refusal_of(error)
         if answer is None:
             log.exception(
