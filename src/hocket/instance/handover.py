@@ -98,6 +98,7 @@ class Heir:
             if (nsp := self._worker.hub.namespace(name)) is not None:
                 nsp.ack_ids = max(nsp.ack_ids, count)
         self._broker.questions = given.questions
+        self._worker.garbage.stay()  # or the next tick would look at everybody who has moved
         self._worker.engine.pause(MOVING, False)
         self._mover.start()
         self._took()
