@@ -19,7 +19,7 @@ from typing import Final
 
 MOST_FILES: Final = 128  # with one message; the kernel takes 253
 LONGEST: Final = 1 << 28  # bytes of a message; a longer one is no message of ours
-_READ: Final = 262_144  # bytes asked for at a time
+_READ: Final = 65_536  # bytes asked for at a time; room for four times as many takes 15 us to make
 _MERGE: Final = 131_072  # bytes of small messages that leave in one write
 _RETRY: Final = 0.005  # seconds until more files may be on their way
 _HEAD: Final = struct.Struct("<IB")
