@@ -10,7 +10,7 @@ import pytest
 from hocket import App
 from hocket.broker.local import LocalBroker
 from hocket.errors import UsageError
-from hocket.transport.entrance import SLACK, Entrance
+from hocket.transport.entrance import SLACK, SLACK_NEWS, Entrance
 from tests.support import (
     Site,
     WebSocketClient,
@@ -96,6 +96,24 @@ class Crowd:
 
     def __len__(self) -> int:
         return self.count
+
+
+@asynchronous
+async def test_who_knows_others_only_roughly_may_be_further_ahead() -> None:
+    crowd = Crowd()
+    entrance = Entrance(asyncio.get_running_loop(), crowd, 10_000, lambda fd, address: None)
+    entrance.others = lambda: [0, 50]
+    entrance.news = SLACK
+    with sockets.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        entrance.open(listener.dup())
+        crowd.count = SLACK_NEWS * SLACK
+        entrance._accept()
+        assert entrance.is_listening
+        crowd.count += 1
+        entrance._accept()
+        assert not entrance.is_listening
+        entrance.close()
 
 
 @asynchronous

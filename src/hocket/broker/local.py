@@ -39,7 +39,9 @@ from hocket.broker.succession import Answered, LinkTo
 
 log = logging.getLogger("hocket")
 
-NEWS: Final = 32  # connections more or less
+NEWS: Final = 32  # connections more or less, or if that is more ...
+NEWS_EACH: Final = 4  # ... so many times the others that are to be told
+SEVERAL: Final = 4  # others: with so many more, small changes are told every second time, and so on
 LIMIT: Final = 16_777_216  # bytes that may wait for one process
 
 
@@ -89,6 +91,7 @@ class LocalBroker:
         self._full: set[int] = set()
         self._ids = 0
         self._told = 0
+        self._looks = 0
         self._held = False
 
     def attend(self, read: Callable[[int, AnyMessage], None]) -> None:
@@ -244,11 +247,30 @@ class LocalBroker:
         link.share += 1
         return link.peer
 
-    def announce(self, count: int, least: int = NEWS) -> None:
-        """Tell them how many this one has, if that is at least so many more or less than before."""
-        if abs(count - self._told) >= least:
-            self._told = count
-            self.tell_everybody(Share(count))
+    @property
+    def news(self) -> int:
+        """So many connections more or less are told at once. All hear of it, so the more they are,
+        the fewer it may take.
+        """
+        return max(NEWS, NEWS_EACH * len(self._links))
+
+    def announce(self, count: int) -> None:
+        """Tell them how many this one has, if that is news."""
+        if abs(count - self._told) >= self.news:
+            self._announce(count)
+
+    def tick(self, count: int, unchanged: bool) -> None:
+        """Every so often: tell them also of a small change, or that there is none; with many
+        others not every time.
+        """
+        self._looks += 1
+        is_turn = self._looks % (1 + len(self._links) // SEVERAL) == 0
+        if is_turn and (unchanged or count != self._told):
+            self._announce(count)
+
+    def _announce(self, count: int) -> None:
+        self._told = count
+        self.tell_everybody(Share(count))
 
     # How full they are
 

@@ -272,8 +272,8 @@ class Worker:
         paths = with_slash(self.settings.path)
         broker.numbers = functools.partial(numbers, self)
         self.entrance.others, self.entrance.told = broker.shares, broker.announce
-        least = 0 if self.settings.app_processes else 1  # connections come and go between two looks
-        self._every(NEWS, lambda now: broker.announce(len(self.reactor), least))
+        unchanged = bool(self.settings.app_processes)  # connections come and go between two looks
+        self._every(NEWS, lambda now: self._tell_news(broker, unchanged))
         self.relay = self.http.elsewhere = Relay(
             self.number,
             paths,
@@ -282,6 +282,10 @@ class Worker:
             self.http,
             broker,
         )
+
+    def _tell_news(self, broker: LocalBroker, unchanged: bool) -> None:
+        broker.tick(len(self.reactor), unchanged)
+        self.entrance.news = broker.news
 
     def _mount(self, routes: RouteRunner) -> MountRunner | None:
         if self.app.mounts is None or not self.runs_mounts:

@@ -17,7 +17,8 @@ from hocket.protocol.http1 import response
 log = logging.getLogger("hocket")
 
 ACCEPTS: Final = 64  # accepted a turn
-SLACK: Final = 128  # connections that a worker may be ahead of the emptiest one
+SLACK: Final = 128  # connections that a worker may be ahead of the emptiest one, or more: ...
+SLACK_NEWS: Final = 2  # ... so many times what others may have gained without telling
 REST: Final = 0.05  # seconds that it then leaves to the others
 _FULL: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_ROOM: Final = response(503, [(b"retry-after", b"5")], close=True)
@@ -57,8 +58,9 @@ class Entrance:
         self._accepted = accepted
         self.others = others
         self.told = told
+        self.news = 0  # connections that each other may have more or less than it has told
         self._quiet_until = 0.0
-        self._slack = SLACK
+        self._patience = 1
         self.listener: sockets.socket | None = None
         self.is_listening = False
         self._reserve = os.open(os.devnull, os.O_RDONLY)
@@ -94,8 +96,9 @@ class Entrance:
             self.told(len(self._inside))
 
     def _accept_some(self, listener: sockets.socket) -> None:
+        emptiest = self._emptiest()
         for _ in range(ACCEPTS):
-            if not self._may_come():
+            if not self._may_come(emptiest):
                 self._rest()
                 return
             if len(self._inside) >= self.capacity:
@@ -117,15 +120,18 @@ class Entrance:
             os.set_blocking(fd, False)
             self._accepted(fd, sys.intern(address[0]) if isinstance(address, tuple) else "")
 
-    def _may_come(self) -> bool:
+    def _emptiest(self) -> int | None:
+        """How many the emptiest other worker has; it stays so for this turn."""
+        return min(self.others(), default=None)
+
+    def _may_come(self, emptiest: int | None) -> bool:
         """Whether the next one is for this worker, to be served or to be turned away."""
-        others = self.others()
-        if not others:
+        if emptiest is None:
             return True
         count = len(self._inside)
         if count >= self.capacity:
-            return min(others) >= self.capacity
-        return count <= min(others) + self._slack
+            return emptiest >= self.capacity
+        return count <= emptiest + self._patience * max(SLACK, SLACK_NEWS * self.news)
 
     def _rest(self) -> None:
         """It is the turn of others."""
@@ -133,10 +139,10 @@ class Entrance:
         self._loop.call_later(REST, self._look)
 
     def _look(self) -> None:
-        if self._may_come():
-            self._slack = SLACK
+        if self._may_come(self._emptiest()):
+            self._patience = 1
         elif len(self._inside) < self.capacity:
-            self._slack *= 2  # the emptiest one may not be able to take anybody
+            self._patience *= 2  # the emptiest one may not be able to take anybody
         else:
             self._rest()
             return
