@@ -99,6 +99,43 @@ class Crowd:
 
 
 @asynchronous
+async def test_who_rests_begins_again_as_soon_as_others_have_come_along() -> None:
+    crowd, theirs = Crowd(), [0]
+    entrance = Entrance(asyncio.get_running_loop(), crowd, 10_000, lambda fd, address: None)
+    entrance.others = lambda: theirs
+    with sockets.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        entrance.open(listener.dup())
+        crowd.count = SLACK + 10
+        entrance._accept()
+        theirs[0] = 9
+        entrance.heard()
+        assert not entrance.is_listening
+        theirs[0] = 10
+        entrance.heard()
+        assert entrance.is_listening
+        entrance.heard()
+        entrance.close()
+        entrance.heard()
+        assert not entrance.is_listening
+
+
+@asynchronous
+async def test_what_a_worker_tells_another_is_heard_at_the_entrance() -> None:
+    async with serving_together(App) as sites:
+        one, other = [site.worker for site in sites]
+        crowd = Crowd()
+        one.entrance._inside, crowd.count = crowd, SLACK + 1
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("hocket.transport.entrance.REST", 1e6)
+            one.entrance._accept()
+        assert not one.entrance.is_listening
+        assert other.broker is not None
+        other.broker.tick(1, unchanged=False)
+        await eventually(lambda: one.entrance.is_listening)
+
+
+@asynchronous
 async def test_who_knows_others_only_roughly_may_be_further_ahead() -> None:
     crowd = Crowd()
     entrance = Entrance(asyncio.get_running_loop(), crowd, 10_000, lambda fd, address: None)

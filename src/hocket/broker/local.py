@@ -45,6 +45,10 @@ SEVERAL: Final = 4  # others: with so many more, small changes are told every se
 LIMIT: Final = 16_777_216  # bytes that may wait for one process
 
 
+def _nobody_asks() -> None:
+    """For processes that let nobody in."""
+
+
 class Link:
     """The way to one other process, how many connections it has, and what it was asked and has not
     answered.
@@ -84,6 +88,7 @@ class LocalBroker:
         self._limit = limit
         self._read: Callable[[int, AnyMessage], None]
         self.numbers: Callable[[], Numbers] = dict
+        self.heard: Callable[[], None] = _nobody_asks  # called when another's share has changed
         self._links: dict[int, Link] = {}
         self._given: dict[int, Link] = {}
         self._emitters: set[Channel] = set()
@@ -343,6 +348,7 @@ class LocalBroker:
             return
         if isinstance(message, Share):
             link.share = message.count
+            self.heard()
         elif isinstance(message, Leaving):
             link.leaving = True
         elif isinstance(message, Count):

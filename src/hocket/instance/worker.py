@@ -272,6 +272,7 @@ class Worker:
         paths = with_slash(self.settings.path)
         broker.numbers = functools.partial(numbers, self)
         self.entrance.others, self.entrance.told = broker.shares, broker.announce
+        broker.heard = self.entrance.heard
         unchanged = bool(self.settings.app_processes)  # connections come and go between two looks
         self._every(NEWS, lambda now: self._tell_news(broker, unchanged))
         self.relay = self.http.elsewhere = Relay(

@@ -19,7 +19,7 @@ log = logging.getLogger("hocket")
 ACCEPTS: Final = 64  # accepted a turn
 SLACK: Final = 128  # connections that a worker may be ahead of the emptiest one, or more: ...
 SLACK_NEWS: Final = 2  # ... so many times what others may have gained without telling
-REST: Final = 0.05  # seconds that it then leaves to the others
+REST: Final = 0.05  # seconds that it then leaves to the others, unless they come along before
 _FULL: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_ROOM: Final = response(503, [(b"retry-after", b"5")], close=True)
 
@@ -61,6 +61,7 @@ class Entrance:
         self.news = 0  # connections that each other may have more or less than it has told
         self._quiet_until = 0.0
         self._patience = 1
+        self._resting: asyncio.TimerHandle | None = None
         self.listener: sockets.socket | None = None
         self.is_listening = False
         self._reserve = os.open(os.devnull, os.O_RDONLY)
@@ -136,9 +137,16 @@ class Entrance:
     def _rest(self) -> None:
         """It is the turn of others."""
         self._stop_listening()
-        self._loop.call_later(REST, self._look)
+        self._resting = self._loop.call_later(REST, self._look)
+
+    def heard(self) -> None:
+        """Others have told how many they have now."""
+        if self._resting is not None and self._may_come(self._emptiest()):
+            self._resting.cancel()
+            self._look()
 
     def _look(self) -> None:
+        self._resting = None
         if self._may_come(self._emptiest()):
             self._patience = 1
         elif len(self._inside) < self.capacity:
