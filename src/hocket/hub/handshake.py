@@ -15,7 +15,7 @@ class Handshake:
 
     Attributes:
         auth: the payload of the Socket.IO CONNECT packet (dict, empty when there was none; in
-            `on_handshake` always empty).
+            `on_handshake` always empty): as the client sent it, whatever handlers did to theirs.
         address: the client's IP address (str).
         secure: whether the client came over TLS (bool; behind a proxy: what a trusted proxy said).
 

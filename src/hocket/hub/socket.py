@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
+from hocket.errors import PacketError
 from hocket.hub.calls import Call
 from hocket.hub.connection import Connection
 from hocket.hub.handshake import Handshake
@@ -58,7 +61,7 @@ class Socket:
         self.user = ""
         self.calls: dict[int, Call] | None = None
         self.state = CONNECTING
-        self._auth = auth or None
+        self._auth = _packed(auth) if auth else b""
         self._data: dict[str, Any] | None = None
 
     @property
@@ -89,10 +92,11 @@ class Socket:
 
     @property
     def handshake(self) -> Handshake:
-        """What the client came with; see Handshake."""
+        """What the client came with; see Handshake. A new one each time."""
         connection = self.connection
+        auth = msgspec.json.decode(self._auth) if self._auth else None
         return Handshake(
-            connection.head, connection.address, connection.opened, connection.secure, self._auth
+            connection.head, connection.address, connection.opened, connection.secure, auth
         )
 
     @property
@@ -216,3 +220,11 @@ class Socket:
 
     def __repr__(self) -> str:
         return f"<Socket {self.id} in {self.nsp.name}>"
+
+
+def _packed(auth: dict[str, Any]) -> bytes:
+    """A dict takes 240 bytes at least, as JSON it takes what it says. Raises PacketError."""
+    try:
+        return msgspec.json.encode(auth)
+    except RecursionError:  # it was just not too deep to be read
+        raise PacketError("what a client says who it is lies in too many brackets") from None

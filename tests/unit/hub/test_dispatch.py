@@ -7,9 +7,11 @@ import functools
 import inspect
 import json
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from hocket import App
@@ -264,6 +266,30 @@ def test_auth_is_an_empty_dict_without_any() -> None:
     connected(world)
     connected(world, b'40{"a":1}')
     assert seen == [({}, {}), ({"a": 1}, {"a": 1})]
+
+
+def test_auth_is_kept_as_the_client_sent_it() -> None:
+    seen: list[Socket] = []
+
+    def connect(socket: Socket, auth: dict[str, Any]) -> None:
+        seen.append(socket)
+        auth.clear()
+
+    world = World(handlers(connect=connect))
+    auth = {"user": "ada", "big": 10**30, "part": 0.1, "more": [None, True, {"": "\U0001f600"}]}
+    connected(world, b"40" + msgspec.json.encode(auth))
+    assert seen[0].handshake.auth == auth
+    assert isinstance(seen[0]._auth, bytes)  # a fifth of the dict
+
+
+def test_auth_may_be_as_deep_as_it_can_be_read() -> None:
+    world = World(handlers(connect=lambda socket, auth: None))
+    limit, closed = sys.getrecursionlimit(), set()
+    for depth in (10, *range(limit // 2, limit + 10)):
+        connection = world.transport.open()
+        world.engine.receive_text(connection, b'40{"a":' + b"[" * depth + b"]" * depth + b"}")
+        closed.add(connection.closed)
+    assert closed == {False, True}  # let in, or closed for a bad packet; nothing raises
 
 
 @pytest.mark.parametrize("kind", [0, 1], ids=["def", "async def"])
