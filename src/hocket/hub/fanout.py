@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from hocket.errors import Overloaded
@@ -184,14 +185,15 @@ class FanoutQueue:
         """
         mark = connection.mark
         connection.mark = self.seq
-        found: dict[int, EncodedPacket] = {}
+        found: list[Fanout] = []
         for socket in connection.sockets:
             if socket.end is connection:
                 for room in socket.all_rooms():
-                    for fanout in room.pending:
-                        if fanout.seq > mark:
-                            found[fanout.seq] = fanout.packet
-        return [found[seq] for seq in sorted(found)]
+                    if room.pending:
+                        found += [fanout for fanout in room.pending if fanout.seq > mark]
+        if len(found) > 1:  # one to several of its rooms is found in each
+            found = sorted(set(found), key=attrgetter("seq"))
+        return [fanout.packet for fanout in found]
 
     # To many
 
