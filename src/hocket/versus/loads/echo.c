@@ -5,7 +5,8 @@
  *   echo PORT CLIENTS raw|socketio
  *
  * It connects all clients and prints one line of JSON. Then every line on stdin is a number of seconds to run for, and
- * perhaps how many to send a second, and prints another: how many events per second came back, and percentiles of the time each took. It ends with stdin.
+ * perhaps how many to send a second, and prints another: how many events per second came back, percentiles of the time each took, and how much of it
+ * had passed when it was sent (late_p99_us): the load's own part, before the server had a chance. It ends with stdin.
  */
 #define _GNU_SOURCE
 #include "clients.h"
@@ -16,13 +17,14 @@
 #include <string.h>
 #include <unistd.h>
 
-static struct histogram times;
+static struct histogram times, late;
 static long long under_way;
 static int running, next; /* next: who sends next, by the clock */
 static long long due, interval;
 
 static void ask(struct client *c, long long since) {
   c->asked = since;
+  if (interval) record(&late, now() - since);
   under_way++;
   say(&c->stream, kind->echo);
 }
@@ -51,6 +53,7 @@ static void turn_by_clock(long long end) {
 
 static void run(double seconds, double per_second) {
   clear(&times);
+  clear(&late);
   running = 1;
   long long began = progress = now(), end = began + seconds * 1e9, in_time;
   interval = per_second > 0 ? SECOND / per_second : 0;
@@ -65,7 +68,7 @@ static void run(double seconds, double per_second) {
   while (under_way) turn_or_stall();
   printf("{\"events\": %lld, \"events_per_s\": %.1f, ", in_time, in_time / took);
   print_percentiles(&times);
-  printf("}\n");
+  printf(", \"late_p99_us\": %.1f}\n", microseconds(&late, 0.99));
 }
 
 int main(int argc, char **argv) {
