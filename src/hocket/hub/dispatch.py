@@ -54,6 +54,7 @@ class Dispatcher:
     def __init__(self, loop: Loop, on_error: OnError) -> None:
         self._clock = loop.clock
         self._starter = loop.starter
+        self._begin = loop.starter.begin
         self._current_task = loop.current_task
         self._on_error = on_error
         self._quiet_until = 0.0
@@ -81,38 +82,40 @@ class Dispatcher:
     def _start(
         self, handler: Handler, socket: Socket, event: str, args: list[Any], ack_id: int | None
     ) -> None:
-        began = self._clock()
+        clock = self._clock
+        began = clock()
         try:
             handler.calls += 1
             if len(args) != handler.limit:
                 args = handler.fit(args)
             result = handler.function(socket, *args)
             if type(result) is types.CoroutineType:
-                result = self._begin(result, handler, socket, event, ack_id)
+                coroutine = result
+                result = self._begin(coroutine)
+                if type(result) is Waiting:
+                    self._go_on(coroutine, result.awaited, handler, socket, event, ack_id)
+                    return
         except (Exception, asyncio.CancelledError) as error:
             self._on_error(error, socket, event)
             return
         finally:
-            held = self._clock() - began
+            held = clock() - began
             handler.seconds += held
             if held > HOLD:
                 self._warn(held, handler)
         if ack_id is not None:
             self._acknowledge(socket, event, ack_id, result)
 
-    def _begin(
+    def _go_on(
         self,
         coroutine: Coroutine[Any, Any, Any],
+        awaited: Any,
         handler: Handler,
         socket: Socket,
         event: str,
         ack_id: int | None,
-    ) -> Any:
-        """The first step of a handler; its result, or NO_ACK if it goes on."""
-        result = self._starter.begin(coroutine)
-        if type(result) is not Waiting:
-            return result
-        awaited = result.awaited
+    ) -> None:
+        """A handler has begun and waits: the rest of it."""
         socket.connection.running += 1
 
         async def rest(error: BaseException | None) -> None:
@@ -121,7 +124,6 @@ class Dispatcher:
             await self._rest(driven, socket, event, ack_id)
 
         self.tasks.add(self._starter.go_on(rest))
-        return NO_ACK
 
     async def _rest(
         self, driven: Awaitable[Any], socket: Socket, event: str, ack_id: int | None

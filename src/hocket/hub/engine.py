@@ -216,7 +216,7 @@ class Engine:
     def receive_text(self, connection: Connection, packet: bytes) -> None:
         """A text packet of an open session. A bad one ends the session."""
         try:
-            if packet[:1] == b"4":
+            if packet.startswith(b"4"):
                 self.layer.text(connection, packet)
             elif engineio.check_text(packet, connection.transport.name) == engineio.PONG:
                 connection.answered = True

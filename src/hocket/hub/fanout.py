@@ -36,6 +36,7 @@ from hocket.hub.cork import Cork
 from hocket.hub.counts import Counts
 from hocket.hub.room import Room
 from hocket.protocol.engineio import WEBSOCKET, EncodedPacket
+from hocket.protocol.websocket import TEXT, frame
 
 SLICE: Final = 0.002  # seconds of writing before the event loop has its turn
 STRIDE: Final = 32  # members between two looks at the clock: 32 writes take about 0.25 ms
@@ -111,7 +112,7 @@ class FanoutQueue:
         self._counts = counts
         self._inline = INLINE
         self._scheduled = False
-        self._cork: Cork[Connection] = Cork(self._uncorked, self._schedule)
+        self._cork: Cork[Connection] = Cork(self._put, self._schedule)
         self._corked = Corked(self._cork)
         self.active: deque[Fanout] = deque()
         self.seq = 0
@@ -129,6 +130,19 @@ class FanoutQueue:
             self._cork.put(connection, packet.form(connection.wire))
         else:
             outbox.put(connection, packet)
+
+    def send_text(self, connection: Connection, text: bytes) -> None:
+        """As `send`, a packet that is nothing but text: it is made only if it is to be kept.
+
+        HOT: 0.5 us of 12 (benchmarks echo).
+        """
+        outbox, corked = connection.outbox, self._corked
+        direct = outbox is None or outbox is corked
+        if direct and connection.wire == WEBSOCKET and not self.active:
+            connection.outbox = corked
+            self._cork.put(connection, frame(TEXT, text))
+        else:
+            self.send(connection, EncodedPacket(text))
 
     def write(self, connection: Connection, data: bytes) -> None:
         """Bytes as they go out, to a connection whose outbox is None; at the end of this turn."""
@@ -161,13 +175,12 @@ class FanoutQueue:
         for packet in packets:
             connection.outbox.put(connection, packet)
 
-    def _uncorked(self, connection: Connection, data: bytes) -> None:
-        if connection.outbox is not self._corked:  # it ended meanwhile
-            return
-        connection.outbox = None
-        self._put(connection, data)
-
     def _put(self, connection: Connection, data: bytes) -> None:
+        """To its fd: what was corked, or what is written straight to it."""
+        if connection.outbox is self._corked:
+            connection.outbox = None
+        elif connection.outbox is not None:  # it ended meanwhile
+            return
         self._counts.bytes_out += len(data)
         try:
             sent = self._write(connection.fd, data)

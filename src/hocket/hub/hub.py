@@ -72,10 +72,11 @@ class Hub:
         self.fanout = engine.fanout
         self._counts = engine.counts
         self.dispatch = Dispatcher(engine.loop, on_error)
+        self._event = self.dispatch.event
         self.namespaces: dict[str, Namespace] = {}
         self._static = static
         self._dynamic = dynamic
-        self._thread = threading.get_ident()
+        self.thread = threading.get_ident()  # the event loop's
         self._lock = threading.Lock()
         self._asked = 0
         self.elsewhere: Elsewhere | None = None
@@ -98,15 +99,12 @@ class Hub:
                 "another worker does not keep up: `await app.drain()` waits until it does"
             )
 
-    def in_its_thread(self) -> bool:
-        return threading.get_ident() == self._thread
-
     def in_loop(self, act: Callable[[], None]) -> None:
         """Do it now in the loop's own thread; from another, soon, in the order of the calls.
 
         Raises: Overloaded, when other threads have asked for too much that is not done yet.
         """
-        if self.in_its_thread():
+        if threading.get_ident() == self.thread:
             act()
             return
         with self._lock:
@@ -114,6 +112,11 @@ class Hub:
                 raise Overloaded(f"{self._asked} calls from threads wait for the event loop")
             self._asked += 1
         self.engine.loop.defer_from_thread(lambda: self._do_asked(act))
+
+    def send_event(self, end: Connection, text: bytes) -> None:
+        """An event for one socket, in the loop's own thread."""
+        self._counts.events_out += 1
+        self.fanout.send_text(end, text)
 
     def _do_asked(self, act: Callable[[], None]) -> None:
         with self._lock:
@@ -151,11 +154,11 @@ class Hub:
         # HOT: an event in the main namespace without an ack, which is what clients mostly send,
         # needs no Packet and no table of types: 0.8 us of 16 (benchmarks echo).
         if packet.startswith(socketio.PLAIN_EVENT):
-            socket = connection.socket_in("/")
-            if socket is not None and socket.state == CONNECTED:
-                self._counts.events_in += 1
-                self.dispatch.event(socket, socketio.decode_event(packet), None)
-                return
+            for socket in connection.sockets:
+                if socket.state == CONNECTED and socket.nsp.name == "/":
+                    self._counts.events_in += 1
+                    self._event(socket, socketio.decode_event(packet), None)
+                    return
         decoded = socketio.decode(packet)
         if decoded.attachments:
             connection.assembler = socketio.Assembler(decoded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -125,11 +126,13 @@ class Socket:
         """
         if event in socketio.RESERVED:
             raise reserved(event)
-        packet = socketio.event(self.nsp.name, (event, *args))
-        if self.nsp.hub.in_its_thread():
-            self.deliver(packet)
-        else:
-            self.nsp.hub.in_loop(lambda: self.deliver(packet))
+        nsp = self.nsp
+        text = socketio.event_text(nsp.name, event, args)
+        if text is not None and self.state <= CONNECTED and get_ident() == nsp.hub.thread:
+            nsp.hub.send_event(self.end, text)
+            return
+        packet = event_packet(nsp.name, event, args) if text is None else EncodedPacket(text)
+        nsp.hub.in_loop(lambda: self.deliver(packet))
 
     def deliver(self, packet: EncodedPacket) -> None:
         """A packet for this socket, from the loop's own thread."""

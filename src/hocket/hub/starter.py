@@ -48,13 +48,32 @@ class Starter(Protocol):
         """
 
 
-class Spare:
-    """A task that waits for something to do. `rest` is that."""
+class Ended:
+    """A coroutine has returned `result`."""
 
-    __slots__ = ("context", "error", "park", "rest", "task")
+    __slots__ = ("result",)
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+
+
+_ENDED: Final = Ended(None)  # which most handlers return
+
+
+class Spare:
+    """A task that waits for something to do. `rest` is that.
+
+    `run(step, coroutine)` runs the first step of a coroutine in the task's context, and gives what
+    it waits for, or Ended.
+    """
+
+    __slots__ = ("context", "error", "park", "rest", "run", "step", "task")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, context: contextvars.Context) -> None:
         self.context = context
+        self.run = context.run
+        self.step: Callable[[Any], Any] = _first_steps().send
+        self.step(None)
         self.park = loop.create_future()
         self.rest: Rest | None = None
         self.error: BaseException | None = None
@@ -70,6 +89,18 @@ class Spare:
             await self.rest(self.error)
         elif self.error is not None:
             raise self.error
+
+
+@types.coroutine
+def _first_steps() -> Generator[Any, Any, None]:
+    """Takes one coroutine after the other, until one waits.
+
+    HOT: `yield from` gets a result without the StopIteration that `send` would raise: 0.3 us
+    (benchmarks echo).
+    """
+    result = None
+    while True:
+        result = yield from (yield _ENDED if result is None else Ended(result))
 
 
 class _Life(Coroutine[Any, Any, None]):
@@ -127,23 +158,7 @@ class TaskStarter:
             before = asyncio.current_task(loop)
             self._change(before, task)
         try:
-            awaited = spare.context.run(coroutine.send, None)
-            self._begun = spare
-            return Waiting(awaited)
-        except StopIteration as stop:
-            # For the next one, if nobody has kept hold of the task, or changed anything about it
-            # or its context.
-            if (
-                sys.getrefcount(task) == self._references
-                and not task.cancelling()
-                and not task._callbacks
-                and spare.context == self._context
-                and len(spares) < MOST
-            ):
-                spares.append(spare)
-            else:
-                self._retire(spare, sys.getrefcount(task))
-            return stop.value
+            awaited = spare.run(spare.step, coroutine)
         except BaseException:
             self._retire(spare, 0)
             raise
@@ -152,6 +167,22 @@ class TaskStarter:
                 _leave_task(loop, task)
             else:
                 self._change(task, before)
+        if type(awaited) is not Ended:
+            self._begun = spare
+            return Waiting(awaited)
+        # For the next one, if nobody has kept hold of the task, or changed anything about it or its
+        # context.
+        if (
+            sys.getrefcount(task) == self._references
+            and not task.cancelling()
+            and not task._callbacks
+            and spare.context == self._context
+            and len(spares) < MOST
+        ):
+            spares.append(spare)
+        else:
+            self._retire(spare, sys.getrefcount(task))
+        return awaited.result
 
     def _retire(self, spare: Spare, references: int) -> None:
         """It is not as it was, and ends. (The first one of all tells how one is.)"""

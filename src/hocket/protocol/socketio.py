@@ -246,14 +246,18 @@ def encode(
     return EncodedPacket(head if data is None else head + _encode(data), buffers, volatile)
 
 
-def event(namespace: str, data: tuple[Any, ...]) -> EncodedPacket:
-    """As `encode` with an event (name, *arguments) and no ack id.
+def event_text(namespace: str, event: str, args: tuple[Any, ...]) -> bytes | None:
+    """The text of an event without ack id, if it is for the main namespace and surely holds no
+    bytes, as most of them are and do; else None: ask `encode`. Raises as that does.
 
-    HOT: 0.3 us less for the main namespace and no bytes, which is most of them (benchmarks echo).
+    HOT: 0.5 us less than a packet of it (benchmarks echo).
     """
-    if namespace != "/" or _may_hold_bytes(data):
-        return encode(EVENT, namespace, data)
-    return EncodedPacket(b"42" + _encode(data))
+    if namespace != "/" or type(event) is not str:
+        return None
+    for value in args:
+        if type(value) not in _PLAIN and _may_hold_bytes(value):
+            return None
+    return b"42" + _encode((event, *args))
 
 
 def with_ack_id(packet: EncodedPacket, namespace: str, id: int) -> EncodedPacket:

@@ -101,6 +101,9 @@ def close_frame(code: int, reason: str = "") -> bytes:
     return frame(CLOSE, code.to_bytes(2, "big") + text)
 
 
+_integer: Final = int.from_bytes
+
+
 def unmask(payload: bytes | bytearray, mask: bytes | bytearray) -> bytes:
     """`payload` XOR the repeated 4-byte `mask` (section 5.3), as one long integer: 0.4 us for 80
     bytes, 3 ms for 1 MiB.
@@ -117,15 +120,17 @@ def whole_text(data: bytes) -> bytes | None:
     What a chat client sends is this, 999 times of 1,000, and needs no state. The payload is not yet
     known to be UTF-8.
     """
-    size = len(data)
-    if size < 6 or data[0] != 0x81:
+    size = len(data) - 6
+    if size < 0 or data[0] != 0x81:
         return None
     length = data[1]
     if 0x80 <= length < 0xFE:
-        if size != length - 0x80 + 6:
+        if size != length - 0x80:
             return None
-        return unmask(data[6:], data[2:6])
-    if length != 0xFE or size < 8 or size != int.from_bytes(data[2:4], "big") + 8:
+        # HOT: `unmask`, without the call: 0.1 us (benchmarks echo)
+        key = _integer((data[2:6] * (size // 4 + 1))[:size], "little")
+        return (_integer(data[6:], "little") ^ key).to_bytes(size, "little")
+    if length != 0xFE or size < 2 or size != int.from_bytes(data[2:4], "big") + 2:
         return None
     return unmask(data[8:], data[4:8])
 

@@ -71,17 +71,18 @@ class EpollPoller:
 
     def drain(self) -> None:
         """Serve what is ready, for a bounded time."""
-        deadline = self._clock() + DRAIN
+        serve, clock, ready = self._serve, self._clock, self._ready
+        deadline = clock() + DRAIN
         more = True
         while more:
-            if not self._ready:
-                self._ready = self._epoll.poll(0, BATCH)
-                self._ready.reverse()
-                more = len(self._ready) == BATCH
-            while self._ready:
-                fd, _ = self._ready.pop()
-                self._serve(fd)
-                if self._paused or self._clock() >= deadline:
+            if not ready:
+                ready = self._ready = self._epoll.poll(0, BATCH)
+                ready.reverse()
+                more = len(ready) == BATCH
+            while ready:
+                fd, _ = ready.pop()
+                serve(fd)
+                if self._paused or clock() >= deadline:
                     return
 
     def close(self) -> None:

@@ -82,6 +82,7 @@ class WebSocketTransport(StreamTransport):
     def __init__(self, engine: Engine, reactor: Reactor, linger: Linger) -> None:
         super().__init__(engine, reactor, linger)
         self._max_payload = engine.limits.max_payload
+        self._receive_text = engine.receive_text
 
     # What the reactor calls
 
@@ -91,7 +92,7 @@ class WebSocketTransport(StreamTransport):
         if connection.receiver is None and len(data) <= self._max_payload:
             payload = websocket.whole_text(data)
             if payload is not None and payload.isascii():
-                self.engine.receive_text(connection, payload)
+                self._receive_text(connection, payload)
                 if connection.running >= self._max_handlers and not connection.closed:
                     connection.inbox = iter(())
                     self._wait(connection)
