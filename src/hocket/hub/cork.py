@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Generic, TypeVar
 
 MOST: Final = 16_384  # bytes that are held back for one client; more are written at once
@@ -19,16 +19,26 @@ class Cork(Generic[E]):
     HOT: 53,000 instead of 45,000 echoes per second (benchmarks echo, 100 clients).
 
     Args:
-        write: writes to an endpoint.
+        write: writes to endpoints.
         schedule: called when the first bytes of a turn are held: `flush` must follow.
     """
 
     __slots__ = ("_held", "_schedule", "_write")
 
-    def __init__(self, write: Callable[[E, bytes], None], schedule: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        write: Callable[[Iterable[tuple[E, bytes]]], None],
+        schedule: Callable[[], object],
+    ) -> None:
         self._write = write
         self._schedule = schedule
         self._held: dict[E, bytes] = {}
+
+    def put_first(self, end: E, data: bytes) -> None:
+        """As `put`, for an endpoint for which nothing is held."""
+        if not self._held:
+            self._schedule()
+        self._held[end] = data
 
     def put(self, end: E, data: bytes) -> None:
         held = self._held
@@ -41,16 +51,15 @@ class Cork(Generic[E]):
             held[end] = before + data
         else:
             del held[end]
-            self._write(end, before + data)
+            self._write([(end, before + data)])
 
     def release(self, end: E) -> None:
         """Write now what is held for an endpoint."""
         data = self._held.pop(end, None)
         if data is not None:
-            self._write(end, data)
+            self._write([(end, data)])
 
     def flush(self) -> None:
         """Write everything."""
         held, self._held = self._held, {}
-        for end, data in held.items():
-            self._write(end, data)
+        self._write(held.items())

@@ -62,26 +62,22 @@ class Dispatcher:
         # run.
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def event(self, socket: Socket, data: list[Any], ack_id: int | None) -> None:
-        """An event `[name, *arguments]` from a client. Without a handler for it, nothing
-        happens.
-        """
-        handlers, event = socket.nsp.handlers, data[0]
-        handler = handlers.events.get(event)
-        if handler is not None:
-            del data[0]
-        elif (handler := handlers.any_event) is None:
-            return
-        self._start(handler, socket, event, data, ack_id)
-
     def disconnect(self, socket: Socket, reason: str) -> None:
         """The socket has ended."""
         if (handler := socket.nsp.handlers.disconnect) is not None:
-            self._start(handler, socket, "disconnect", [reason], None)
+            self.event(socket, ["disconnect", reason], None, handler)
 
-    def _start(
-        self, handler: Handler, socket: Socket, event: str, args: list[Any], ack_id: int | None
+    def event(
+        self, socket: Socket, data: list[Any], ack_id: int | None, handler: Handler | None = None
     ) -> None:
+        """An event `[name, *arguments]`, by its handler: the one that is registered for it, unless
+        told. Without one, nothing happens.
+        """
+        event, args = data[0], data
+        if handler is not None or (handler := socket.nsp.handlers.events.get(event)) is not None:
+            del args[0]
+        elif (handler := socket.nsp.handlers.any_event) is None:
+            return
         clock = self._clock
         began = clock()
         try:

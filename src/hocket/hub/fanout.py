@@ -112,7 +112,7 @@ class FanoutQueue:
         self._counts = counts
         self._inline = INLINE
         self._scheduled = False
-        self._cork: Cork[Connection] = Cork(self._put, self._schedule)
+        self._cork: Cork[Connection] = Cork(self._write_out, self._schedule)
         self._corked = Corked(self._cork)
         self.active: deque[Fanout] = deque()
         self.seq = 0
@@ -131,16 +131,15 @@ class FanoutQueue:
         else:
             outbox.put(connection, packet)
 
-    def send_text(self, connection: Connection, text: bytes) -> None:
-        """As `send`, a packet that is nothing but text: it is made only if it is to be kept.
+    def send_event(self, connection: Connection, text: bytes) -> None:
+        """As `send`, an event that is nothing but text, without a packet if none is to be kept.
 
         HOT: 0.5 us of 12 (benchmarks echo).
         """
-        outbox, corked = connection.outbox, self._corked
-        direct = outbox is None or outbox is corked
-        if direct and connection.wire == WEBSOCKET and not self.active:
-            connection.outbox = corked
-            self._cork.put(connection, frame(TEXT, text))
+        self._counts.events_out += 1
+        if connection.outbox is None and connection.wire == WEBSOCKET and not self.active:
+            connection.outbox = self._corked
+            self._cork.put_first(connection, frame(TEXT, text))
         else:
             self.send(connection, EncodedPacket(text))
 
@@ -175,22 +174,24 @@ class FanoutQueue:
         for packet in packets:
             connection.outbox.put(connection, packet)
 
-    def _put(self, connection: Connection, data: bytes) -> None:
-        """To its fd: what was corked, or what is written straight to it."""
-        if connection.outbox is self._corked:
-            connection.outbox = None
-        elif connection.outbox is not None:  # it ended meanwhile
-            return
-        self._counts.bytes_out += len(data)
-        try:
-            sent = self._write(connection.fd, data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            connection.transport.lost(connection)
-            return
-        if sent != len(data):
-            connection.transport.backlog(connection, data[sent:])
+    def _write_out(self, held: Iterable[tuple[Connection, bytes]]) -> None:
+        """To fds: what was corked, or what is written straight to them."""
+        write, counts, corked = self._write, self._counts, self._corked
+        for connection, data in held:
+            if connection.outbox is corked:
+                connection.outbox = None
+            elif connection.outbox is not None:  # it ended meanwhile
+                continue
+            counts.bytes_out += len(data)
+            try:
+                sent = write(connection.fd, data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                connection.transport.lost(connection)
+                continue
+            if sent != len(data):
+                connection.transport.backlog(connection, data[sent:])
 
     def _take_pending(self, connection: Connection) -> list[EncodedPacket]:
         """What is pending for a connection, oldest first; afterwards it is up to date. O(its
@@ -348,7 +349,8 @@ class FanoutQueue:
     def _send_now(self, connection: Connection, packets: list[EncodedPacket]) -> None:
         """As `_send_all`, but for the cork: a slice takes the time that its writes take."""
         if connection.outbox is None:
-            self._put(connection, b"".join([packet.form(connection.wire) for packet in packets]))
+            data = b"".join([packet.form(connection.wire) for packet in packets])
+            self._write_out([(connection, data)])
         else:
             self._send_all(connection, packets)
 

@@ -113,11 +113,6 @@ class Hub:
             self._asked += 1
         self.engine.loop.defer_from_thread(lambda: self._do_asked(act))
 
-    def send_event(self, end: Connection, text: bytes) -> None:
-        """An event for one socket, in the loop's own thread."""
-        self._counts.events_out += 1
-        self.fanout.send_text(end, text)
-
     def _do_asked(self, act: Callable[[], None]) -> None:
         with self._lock:
             self._asked -= 1

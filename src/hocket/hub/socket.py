@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
@@ -127,12 +128,13 @@ class Socket:
         if event in socketio.RESERVED:
             raise reserved(event)
         nsp = self.nsp
+        hub = nsp.hub
         text = socketio.event_text(nsp.name, event, args)
-        if text is not None and self.state <= CONNECTED and get_ident() == nsp.hub.thread:
-            nsp.hub.send_event(self.end, text)
+        if text is not None and self.state <= CONNECTED and get_ident() == hub.thread:
+            hub.fanout.send_event(self.end, text)
             return
         packet = event_packet(nsp.name, event, args) if text is None else EncodedPacket(text)
-        nsp.hub.in_loop(lambda: self.deliver(packet))
+        hub.in_loop(functools.partial(self.deliver, packet))  # a lambda would cost 0.1 us above
 
     def deliver(self, packet: EncodedPacket) -> None:
         """A packet for this socket, from the loop's own thread."""

@@ -255,7 +255,11 @@ def event_text(namespace: str, event: str, args: tuple[Any, ...]) -> bytes | Non
     if namespace != "/" or type(event) is not str:
         return None
     for value in args:
-        if type(value) not in _PLAIN and _may_hold_bytes(value):
+        if type(value) is dict:
+            for item in value.values():  # as in _may_hold_bytes, without the call: 0.05 us
+                if type(item) not in _PLAIN and _may_hold_bytes(item):
+                    return None
+        elif _may_hold_bytes(value):
             return None
     return b"42" + _encode((event, *args))
 

@@ -5,8 +5,9 @@ applications.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
 from hocket.hub.cork import Cork
@@ -55,20 +56,21 @@ class Outgoing(Generic[S]):
         elif end.fd >= 0:
             self._cork.put(end, data)
 
-    def _write(self, end: S, data: bytes) -> None:
-        if end.fd < 0:
-            return
-        try:
-            sent = os.write(end.fd, data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self._loop.defer(lambda: self._broken(end))
-            return
-        if sent != len(data):
-            end.backlog = Backlog()
-            end.backlog.append(data[sent:])
-            self._reactor.want_write(end)
+    def _write(self, held: Iterable[tuple[S, bytes]]) -> None:
+        for end, data in held:
+            if end.fd < 0:
+                continue
+            try:
+                sent = os.write(end.fd, data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._loop.defer(functools.partial(self._broken, end))
+                continue
+            if sent != len(data):
+                end.backlog = Backlog()
+                end.backlog.append(data[sent:])
+                self._reactor.want_write(end)
 
     def write_out(self, end: S) -> bool:
         """The client takes bytes again: whether it has taken all. Raises OSError when it is

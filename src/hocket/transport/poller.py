@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
 DRAIN: Final = 0.002  # seconds of serving ready fds before the event loop has its turn
@@ -13,8 +13,8 @@ BATCH: Final = 64  # fds asked for at a time
 
 
 class Poller(Protocol):
-    """Calls `serve(fd)` for each registered fd that is ready, again until it is not
-    (level-triggered).
+    """Calls `serve` with registered fds that are ready, again until they are not (level-triggered).
+    It must iterate over all of them: whether there is a next one is found out when it is asked for.
     """
 
     def add(self, fd: int) -> None: ...
@@ -33,7 +33,7 @@ class EpollPoller:
 
     Args:
         loop: the event loop.
-        serve: called with each ready fd; it must not raise.
+        serve: called with ready fds; it must not raise.
         writable: wait until fds can be written to, instead of read from.
         clock: seconds.
     """
@@ -41,7 +41,7 @@ class EpollPoller:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        serve: Callable[[int], None],
+        serve: Callable[[Iterable[int]], None],
         writable: bool,
         clock: Callable[[], float],
     ) -> None:
@@ -71,7 +71,13 @@ class EpollPoller:
 
     def drain(self) -> None:
         """Serve what is ready, for a bounded time."""
-        serve, clock, ready = self._serve, self._clock, self._ready
+        self._serve(self._due())
+
+    def _due(self) -> Iterator[int]:
+        """HOT: one generator for all of a drain costs 0.1 us less for each than a call of `serve`
+        (benchmarks echo).
+        """
+        clock, ready = self._clock, self._ready
         deadline = clock() + DRAIN
         more = True
         while more:
@@ -80,8 +86,7 @@ class EpollPoller:
                 ready.reverse()
                 more = len(ready) == BATCH
             while ready:
-                fd, _ = ready.pop()
-                serve(fd)
+                yield ready.pop()[0]
                 if self._paused or clock() >= deadline:
                     return
 
@@ -96,11 +101,11 @@ class LoopPoller:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        serve: Callable[[int], None],
+        serve: Callable[[Iterable[int]], None],
         writable: bool,
         clock: Callable[[], float],
     ) -> None:
-        self._serve = serve
+        self._serve = lambda fd: serve((fd,))
         self._add = loop.add_writer if writable else loop.add_reader
         self._remove = loop.remove_writer if writable else loop.remove_reader
         self._fds: set[int] = set()

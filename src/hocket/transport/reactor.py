@@ -15,7 +15,7 @@ import os
 import socket as sockets
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol, TypeVar
 
 from hocket.hub.fanout import Pace, Write
@@ -71,7 +71,8 @@ class Reactor:
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float],
         poller: Callable[
-            [asyncio.AbstractEventLoop, Callable[[int], None], bool, Callable[[], float]], Poller
+            [asyncio.AbstractEventLoop, Callable[[Iterable[int]], None], bool, Callable[[], float]],
+            Poller,
         ] = NestedPoller,
     ) -> None:
         self._loop = loop
@@ -166,33 +167,36 @@ class Reactor:
 
     # What the pollers call
 
-    def _read(self, fd: int) -> None:
-        end = self._table.get(fd)
-        if end is None or fd in self._held:  # closed or held by an earlier event of this batch
-            return
-        try:
-            data = os.read(fd, READ)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            data = b""
-        self.bytes_in += len(data)
-        try:
-            if data:
-                end.transport.received(end, data)
-            else:
-                end.transport.ended(end)
-        except Exception:
-            self._broke(end)
+    def _read(self, ready: Iterable[int]) -> None:
+        table, held, read = self._table, self._held, os.read
+        for fd in ready:
+            end = table.get(fd)
+            if end is None or fd in held:  # closed or held by an earlier event of this batch
+                continue
+            try:
+                data = read(fd, READ)
+            except (BlockingIOError, InterruptedError):
+                continue
+            except OSError:
+                data = b""
+            self.bytes_in += len(data)
+            try:
+                if data:
+                    end.transport.received(end, data)
+                else:
+                    end.transport.ended(end)
+            except Exception:
+                self._broke(end)
 
-    def _write(self, fd: int) -> None:
-        end = self._table.get(fd)
-        if end is None or fd not in self._want_write:
-            return
-        try:
-            end.transport.writable(end)
-        except Exception:
-            self._broke(end)
+    def _write(self, ready: Iterable[int]) -> None:
+        for fd in ready:
+            end = self._table.get(fd)
+            if end is None or fd not in self._want_write:
+                continue
+            try:
+                end.transport.writable(end)
+            except Exception:
+                self._broke(end)
 
     def _broke(self, end: Endpoint) -> None:
         """A defect of ours: it costs this connection, and it is told."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hocket.hub.cork import MOST, Cork
 
 
@@ -11,8 +13,8 @@ class Wires:
         self.scheduled = 0
         self.cork: Cork[str] = Cork(self.write, self.schedule)
 
-    def write(self, end: str, data: bytes) -> None:
-        self.written.append((end, data))
+    def write(self, held: Iterable[tuple[str, bytes]]) -> None:
+        self.written += held
 
     def schedule(self) -> None:
         self.scheduled += 1
@@ -61,9 +63,10 @@ def test_release_writes_what_is_held_for_one() -> None:
 def test_what_is_put_while_it_flushes_waits_for_the_next_turn() -> None:
     wires = Wires()
 
-    def write(end: str, data: bytes) -> None:
-        wires.write(end, data)
-        cork.put("b", b"x")
+    def write(held: Iterable[tuple[str, bytes]]) -> None:
+        for each in held:
+            wires.write([each])
+            cork.put("b", b"x")
 
     cork: Cork[str] = Cork(write, wires.schedule)
     cork.put("a", b"1")

@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket as sockets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -327,12 +327,13 @@ def test_a_drain_ends_in_time_and_nobody_starves() -> None:
         now = 0.0
         served: list[int] = []
 
-        def serve_one(fd: int) -> None:
+        def serve(fds: Iterable[int]) -> None:
             nonlocal now
-            now += DRAIN / 3
-            served.append(fd)
+            for fd in fds:
+                now += DRAIN / 3
+                served.append(fd)
 
-        poller = EpollPoller(asyncio.get_running_loop(), serve_one, False, lambda: now)
+        poller = EpollPoller(asyncio.get_running_loop(), serve, False, lambda: now)
         pairs = [sockets.socketpair() for _ in range(2 * BATCH)]
         for ours, theirs in pairs:
             poller.add(ours.fileno())

@@ -7,7 +7,7 @@ import json
 import os
 import select
 import socket as sockets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
@@ -36,7 +36,7 @@ class HandPoller:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        serve: Callable[[int], None],
+        serve: Callable[[Iterable[int]], None],
         writable: bool,
         clock: Callable[[], float],
     ) -> None:
@@ -63,8 +63,7 @@ class HandPoller:
         for fd in self.fds:
             poll.register(fd, self._mask)
         ready = [] if self.paused else poll.poll(0)
-        for fd, _ in ready:
-            self._serve(fd)
+        self._serve([fd for fd, _ in ready])
         return bool(ready)
 
 

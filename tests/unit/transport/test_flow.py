@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import socket as sockets
+from collections.abc import Iterable
 from typing import Any, cast
 
 import pytest
@@ -208,11 +209,12 @@ class Ready:
             self.poller.add(ours.fileno())
         self.pause_at = 0
 
-    def serve(self, fd: int) -> None:
-        self.now += self.cost
-        self.served.append(fd)
-        if len(self.served) == self.pause_at:
-            self.poller.pause(True)
+    def serve(self, fds: Iterable[int]) -> None:
+        for fd in fds:
+            self.now += self.cost
+            self.served.append(fd)
+            if len(self.served) == self.pause_at:
+                self.poller.pause(True)
 
     def close(self) -> None:
         self.poller.close()
