@@ -36,7 +36,7 @@ from hocket.hub.cork import Cork
 from hocket.hub.counts import Counts
 from hocket.hub.room import Room
 from hocket.protocol.engineio import WEBSOCKET, EncodedPacket
-from hocket.protocol.websocket import TEXT, frame
+from hocket.protocol.websocket import text_frame
 
 SLICE: Final = 0.002  # seconds of writing before the event loop has its turn
 STRIDE: Final = 32  # members between two looks at the clock: 32 writes take about 0.25 ms
@@ -139,7 +139,7 @@ class FanoutQueue:
         self._counts.events_out += 1
         if connection.outbox is None and connection.wire == WEBSOCKET and not self.active:
             connection.outbox = self._corked
-            self._cork.put_first(connection, frame(TEXT, text))
+            self._cork.put_first(connection, text_frame(text))
         else:
             self.send(connection, EncodedPacket(text))
 

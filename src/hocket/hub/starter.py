@@ -177,7 +177,7 @@ class TaskStarter:
             and not task.cancelling()
             and not task._callbacks
             and spare.context == self._context
-            and len(spares) < MOST
+            and (before is None or len(spares) < MOST)
         ):
             spares.append(spare)
         else:

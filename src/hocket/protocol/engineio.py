@@ -36,7 +36,7 @@ from msgspec import json
 from hocket.errors import PacketError
 from hocket.protocol.deflate import WINDOWS
 from hocket.protocol.sse import from_packet
-from hocket.protocol.websocket import BINARY, TEXT, deflated_frame, frame
+from hocket.protocol.websocket import BINARY, TEXT, deflated_frame, frame, text_frame
 
 OPEN: Final = 0x30
 CLOSE: Final = 0x31
@@ -109,7 +109,7 @@ class EncodedPacket:
 
 def websocket_form(packet: EncodedPacket) -> bytes:
     """Each packet as a frame, one after the other."""
-    head = frame(TEXT, packet.text)
+    head = text_frame(packet.text)
     if not packet.attachments:
         return head
     return head + b"".join([frame(BINARY, data) for data in packet.attachments])

