@@ -146,7 +146,7 @@ class FanoutQueue:
     def write(self, connection: Connection, data: bytes) -> None:
         """Bytes as they go out, to a connection whose outbox is None; at the end of this turn."""
         connection.outbox = self._corked
-        self._cork.put(connection, data)
+        self._cork.put_first(connection, data)
 
     def uncork(self, connection: Connection) -> None:
         """Write now what is held for the end of this turn: it is about to close or to change."""
@@ -169,7 +169,8 @@ class FanoutQueue:
 
     def _send_all(self, connection: Connection, packets: list[EncodedPacket]) -> None:
         if connection.outbox is None:
-            self.write(connection, b"".join([packet.form(connection.wire) for packet in packets]))
+            forms = [packet.form(connection.wire) for packet in packets]
+            self.write(connection, forms[0] if len(forms) == 1 else b"".join(forms))
             return
         for packet in packets:
             connection.outbox.put(connection, packet)

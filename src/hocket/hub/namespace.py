@@ -38,12 +38,13 @@ class Namespace:
         """
         self.hub.fanout.catch_up(socket.end)
         for name in names:
-            if name != socket.id and name not in socket.room_names():
+            if name != socket.id:
                 room = self.rooms.get(name)
                 if room is None:
                     room = self.rooms[name] = Room(name)
-                room.add(socket)
-                socket.joined += (room,)
+                if room not in socket.joined:
+                    room.add(socket)
+                    socket.joined += (room,)
 
     def leave(self, socket: Socket, names: Iterable[str]) -> None:
         """Take a socket out of rooms. What is pending for it goes out first: it gets everything

@@ -47,15 +47,16 @@ class Request:
     """
 
     __slots__ = (
-        "_params", "_values", "chunked", "expects", "fields", "head", "host", "keep_alive",
-        "length", "method", "path", "query", "upgrade", "version",
+        "_fields", "_params", "_replaced", "_values", "chunked", "expects", "head", "host",
+        "keep_alive", "length", "method", "path", "query", "upgrade", "version",
     )  # fmt: skip
 
     def __init__(self, head: bytes, method: str, version: str, fields: list[Field]) -> None:
         self.head = head
         self.method = method
         self.version = version
-        self.fields = fields
+        self._fields = fields
+        self._replaced = b""
         self._values = dict(fields)
         if len(self._values) < len(fields):
             self._values = _joined(fields)
@@ -65,6 +66,16 @@ class Request:
         self.length: int | None = 0
         self.chunked = self.expects = self.upgrade = False
         self.keep_alive = True
+
+    @property
+    def fields(self) -> list[Field]:
+        """All header fields, in order."""
+        if not self._replaced:
+            return self._fields
+        return [
+            field if field[0] != self._replaced else (self._replaced, self._values[self._replaced])
+            for field in self._fields
+        ]
 
     def get(self, name: bytes) -> bytes:
         """The values of a field, joined by commas (RFC 9110 section 5.3); empty without it."""
@@ -77,7 +88,7 @@ class Request:
         """The same request, come as `head`, where `value` is what the field `name` says."""
         request: Request = Request.__new__(Request)
         request.head = head
-        request.fields = [field if field[0] != name else (name, value) for field in self.fields]
+        request._fields, request._replaced = self._fields, name
         request._values = {**self._values, name: value}
         request._params = self._params
         request.method, request.version, request.host = self.method, self.version, self.host

@@ -41,6 +41,7 @@ RESERVED: Final = frozenset(
     {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
 )
 PLAIN_EVENT: Final = b"42["  # in the main namespace, without an ack id and attachments
+_PLAIN_CONNECT: Final = b"40{"
 MAX_ATTACHMENTS: Final = 10  # the limit of Socket.IO's own parser
 
 _HEADS: Final = [b"4%d" % kind for kind in range(BINARY_ACK + 1)]
@@ -125,6 +126,8 @@ def decode(text: bytes) -> Packet:
     """A text message (with Engine.IO's `4`) to a packet; raises PacketError."""
     if text.startswith(PLAIN_EVENT):
         return Packet(EVENT, "/", None, decode_event(text))
+    if text.startswith(_PLAIN_CONNECT):  # as below, in a third of the time
+        return Packet(CONNECT, "/", None, decode_json(text[2:]))
     match = _PACKET.fullmatch(text)
     if match is None:
         raise PacketError(f"not a Socket.IO packet: {text[:20]!r}")

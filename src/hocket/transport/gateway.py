@@ -8,6 +8,7 @@ show to their developers.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -189,7 +190,7 @@ class Gateway:
         sid = params.get("sid")
         if not sid:
             self._check_version(params)
-            self._enter(stream, request, lambda: self._open(stream, request, wire, answer, rest))
+            self._enter(stream, request, partial(self._open, stream, request, wire, answer, rest))
         elif (connection := self._engine.connections.get(sid)) is None:
             raise Refused(UNKNOWN_SID)
         else:
@@ -206,7 +207,8 @@ class Gateway:
             connection, answer + self._engine.handshake(connection).form(wire)
         )
         self._engine.heartbeat(connection)
-        self._go_on(connection, rest)
+        if rest:
+            self.websocket.received(connection, rest)
 
     def _probe(
         self, stream: HttpStream, connection: Connection, wire: int, answer: bytes, rest: bytes
@@ -223,10 +225,6 @@ class Gateway:
         write_small(probe.fd, answer)
         if rest:
             self._upgrades.received(probe, rest)
-
-    def _go_on(self, connection: Connection, rest: bytes) -> None:
-        if rest:
-            self.websocket.received(connection, rest)
 
     # Admission
 

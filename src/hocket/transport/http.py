@@ -244,14 +244,18 @@ class HttpTransport:
     # Requests
 
     def _advance(self, stream: HttpStream, data: bytes) -> None:
-        """Read requests until one has to be waited for, or the bytes run out."""
+        """Read requests, of a stream that takes them, until one has to be waited for, or the bytes
+        run out.
+        """
         try:
-            while data and self._takes(stream):
+            while True:
                 read = self._read_head if stream.body is None else self._read_body
                 rest = read(stream, data)
                 if rest is None:
                     return
                 data = rest
+                if not data or not self._takes(stream):
+                    break
         except HTTPError as error:
             if stream.intake is not None:  # the answer may be under way already
                 self.ended(stream)

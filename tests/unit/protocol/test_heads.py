@@ -21,7 +21,8 @@ PAGE = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 def state(request: Request) -> dict[str, object]:
-    return {name: getattr(request, name) for name in Request.__slots__}
+    names = {*Request.__slots__, "fields"} - {"_fields", "_replaced"}
+    return {name: getattr(request, name) for name in names}
 
 
 def read(parse: object, head: bytes) -> object:
