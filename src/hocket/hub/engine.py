@@ -160,10 +160,10 @@ class Engine:
         self.layer.opened(connection)
         return connection
 
-    def handshake(self, connection: Connection) -> engineio.EncodedPacket:
-        """The open packet, for the transport that the connection begins with."""
+    def handshake(self, connection: Connection) -> bytes:
+        """The text of the open packet, for the transport that the connection begins with."""
         template = self._handshakes[connection.wire == engineio.POLLING]
-        return engineio.EncodedPacket(template % connection.sid.encode())
+        return template % connection.sid.encode()
 
     def heartbeat(self, connection: Connection) -> None:
         """From now on the wheel pings this connection."""

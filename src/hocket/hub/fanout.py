@@ -131,12 +131,11 @@ class FanoutQueue:
         else:
             outbox.put(connection, packet)
 
-    def send_event(self, connection: Connection, text: bytes) -> None:
-        """As `send`, an event that is nothing but text, without a packet if none is to be kept.
+    def send_text(self, connection: Connection, text: bytes) -> None:
+        """As `send`, what is nothing but text, without a packet if none is to be kept.
 
         HOT: 0.5 us of 12 (benchmarks echo).
         """
-        self._counts.events_out += 1
         if connection.outbox is None and connection.wire == WEBSOCKET and not self.active:
             connection.outbox = self._corked
             self._cork.put_first(connection, text_frame(text))

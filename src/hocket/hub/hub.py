@@ -70,7 +70,7 @@ class Hub:
     ) -> None:
         self.engine = engine
         self.fanout = engine.fanout
-        self._counts = engine.counts
+        self.counts = engine.counts
         self.dispatch = Dispatcher(engine.loop, on_error)
         self._event = self.dispatch.event
         self.namespaces: dict[str, Namespace] = {}
@@ -151,7 +151,7 @@ class Hub:
         if packet.startswith(socketio.PLAIN_EVENT):
             for socket in connection.sockets:
                 if socket.state == CONNECTED and socket.nsp.name == "/":
-                    self._counts.events_in += 1
+                    self.counts.events_in += 1
                     self._event(socket, socketio.decode_event(packet), None)
                     return
         decoded = socketio.decode(packet)
@@ -186,7 +186,7 @@ class Hub:
         elif socket is None or socket.state != CONNECTED:
             raise PacketError(f"the client is not connected to {packet.namespace}")
         elif kind == socketio.EVENT or kind == socketio.BINARY_EVENT:
-            self.engine.counts.events_in += 1
+            self.counts.events_in += 1
             self.dispatch.event(socket, packet.data, packet.id)
         elif kind == socketio.DISCONNECT:
             self.fanout.catch_up(connection)
@@ -245,13 +245,16 @@ class Hub:
         if socket.state != CONNECTING:
             return
         connection, stand_in = socket.connection, socket.end
-        packets = [socketio.connected(socket.nsp.name, socket.id)]
+        answer, held = socketio.connected(socket.nsp.name, socket.id), None
         if stand_in is not connection:
             self.fanout.catch_up(stand_in)
             if isinstance(stand_in.outbox, Held):
-                packets += stand_in.outbox.packets
+                held = stand_in.outbox.packets
             stand_in.outbox = CLOSED
-        self.fanout.send_all(connection, packets)
+        if held:
+            self.fanout.send_all(connection, [EncodedPacket(answer), *held])
+        else:
+            self.fanout.send_text(connection, answer)
         connection.mark = self.fanout.seq
         socket.end = connection
         socket.state = CONNECTED

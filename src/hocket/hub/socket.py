@@ -131,7 +131,8 @@ class Socket:
         hub = nsp.hub
         text = socketio.event_text(nsp.name, event, args)
         if text is not None and self.state <= CONNECTED and get_ident() == hub.thread:
-            hub.fanout.send_event(self.end, text)
+            hub.counts.events_out += 1
+            hub.fanout.send_text(self.end, text)
             return
         packet = event_packet(nsp.name, event, args) if text is None else EncodedPacket(text)
         hub.in_loop(functools.partial(self.deliver, packet))  # a lambda would cost 0.1 us above
@@ -141,7 +142,7 @@ class Socket:
         if self.state == MOVED:
             self._itself.send(packet)
         elif self.state != ENDED:  # its client may be in other namespaces still
-            self.nsp.hub.engine.counts.events_out += 1
+            self.nsp.hub.counts.events_out += 1
             self.nsp.hub.fanout.send(self.end, packet)
 
     async def call(self, event: str, *args: Any, timeout: float = 60.0) -> Any:

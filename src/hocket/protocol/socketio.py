@@ -276,10 +276,10 @@ def with_ack_id(packet: EncodedPacket, namespace: str, id: int) -> EncodedPacket
     return EncodedPacket(text[:at] + b"%d" % id + text[at:], packet.attachments, packet.volatile)
 
 
-def connected(namespace: str, sid: str) -> EncodedPacket:
-    """The answer that lets a client into a namespace."""
+def connected(namespace: str, sid: str) -> bytes:
+    """The text of the answer that lets a client into a namespace."""
     head = _HEADS[CONNECT] if namespace == "/" else b"40%b," % namespace.encode()
-    return EncodedPacket(b'%b{"sid":"%b"}' % (head, sid.encode()))
+    return b'%b{"sid":"%b"}' % (head, sid.encode())
 
 
 def _may_hold_bytes(value: Any) -> bool:

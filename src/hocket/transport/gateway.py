@@ -19,6 +19,7 @@ from hocket.hub.engine import Engine
 from hocket.hub.handshake import Handshake
 from hocket.protocol.engineio import WEBSOCKET
 from hocket.protocol.http1 import Request, response
+from hocket.protocol.websocket import text_frame
 from hocket.transport.http import HttpStream, HttpTransport
 from hocket.transport.linger import Linger
 from hocket.transport.origins import Origins
@@ -203,9 +204,8 @@ class Gateway:
             self.websocket, wire, request.head, stream.address, stream.secure
         )
         self._reactor.replace(stream, connection)
-        self._engine.fanout.write(
-            connection, answer + self._engine.handshake(connection).form(wire)
-        )
+        opening = text_frame(self._engine.handshake(connection))
+        self._engine.fanout.write(connection, answer + opening)
         self._engine.heartbeat(connection)
         if rest:
             self.websocket.received(connection, rest)

@@ -137,7 +137,7 @@ class PollingTransport(SessionTransport):
         connection = self.engine.open(self, POLLING, request.head, stream.address, stream.secure)
         connection.outbox = PollQueue(self)
         self._plan_ping(connection, self._clock())
-        self._respond(stream, self.engine.handshake(connection).text, headers)
+        self._respond(stream, self.engine.handshake(connection), headers)
 
     def resume_session(
         self,

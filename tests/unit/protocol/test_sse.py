@@ -20,7 +20,7 @@ from hocket.protocol.engineio import PING_PACKET, SSE, EncodedPacket
         ),
         (socketio.encode(2, "/", ("a\nid: 1\r", 1)), b"event: a id: 1 \ndata: [1]\n\n"),
         (PING_PACKET, b": ping\n\n"),
-        (socketio.connected("/", "abc"), b""),
+        (EncodedPacket(socketio.connected("/", "abc")), b""),
         (socketio.encode(1, "/"), b""),
         (EncodedPacket(b'42["tick"]', cursor="17"), b"event: tick\ndata: []\nid: 17\n\n"),
         (EncodedPacket(b'42["t"]', cursor="1\n\nx"), b"event: t\ndata: []\nid: 1  x\n\n"),
