@@ -87,8 +87,8 @@ class WebSocketTransport(StreamTransport):
     # What the reactor calls
 
     def received(self, connection: Connection, data: bytes) -> None:
-        # HOT: one whole text frame, which is what a chat client sends, skips the receiver (1.9 us)
-        # for 1.4 us.
+        # HOT: one whole text frame, which is what a chat client sends, skips the receiver:
+        # 0.9 instead of 1.9 us (benchmarks echo).
         if connection.receiver is None and len(data) <= self._max_payload:
             payload = websocket.whole_text(data)
             if payload is not None and payload.isascii():
