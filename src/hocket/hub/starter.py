@@ -67,9 +67,15 @@ class Spare:
     it waits for, or Ended.
     """
 
-    __slots__ = ("context", "error", "park", "rest", "run", "step", "task")
+    __slots__ = ("context", "error", "park", "rest", "run", "spares", "step", "task")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, context: contextvars.Context) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        context: contextvars.Context,
+        spares: list[Spare],
+    ) -> None:
+        self.spares = spares
         self.context = context
         self.run = context.run
         self.step: Callable[[Any], Any] = _first_steps().send
@@ -79,16 +85,26 @@ class Spare:
         self.error: BaseException | None = None
         self.task: asyncio.Task[Any] = asyncio.Task(_Life(self), loop=loop, context=context)
 
+    def unpark(self) -> None:
+        """Go on, if it has not been told so."""
+        if not self.park.done():
+            self.park.set_result(None)
+
     async def live(self) -> None:
         if self.error is None:
             try:
                 await self.park
             except BaseException as thrown:
                 self.error = thrown
-        if self.rest is not None:
-            await self.rest(self.error)
-        elif self.error is not None:
-            raise self.error
+        try:
+            if self.rest is not None:
+                await self.rest(self.error)
+            elif self.error is not None:
+                raise self.error
+        finally:
+            if self in self.spares:  # somebody has cancelled all tasks there are
+                self.spares.remove(self)
+            del self.task, self.rest, self.error  # they know this, and need no collector so
 
 
 @types.coroutine
@@ -150,7 +166,7 @@ class TaskStarter:
 
     def begin(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         loop, spares = self._loop, self._spares
-        spare = spares.pop() if spares else Spare(loop, self._context.copy())
+        spare = spares.pop() if spares else Spare(loop, self._context.copy(), spares)
         task, before = spare.task, None
         try:
             _enter_task(loop, task)
@@ -188,7 +204,7 @@ class TaskStarter:
         """It is not as it was, and ends. (The first one of all tells how one is.)"""
         if not self._references:
             self._references = references
-        spare.park.set_result(None)
+        spare.unpark()
 
     def _change(self, before: asyncio.Task[Any] | None, after: asyncio.Task[Any]) -> None:
         """The current task is another one."""
@@ -201,15 +217,13 @@ class TaskStarter:
         assert spare is not None
         self._begun = None
         spare.rest = rest
-        if not spare.park.done():
-            spare.park.set_result(None)
+        spare.unpark()
         return spare.task
 
     def close(self) -> None:
         """The spares end at the loop's next turn."""
         for spare in self._spares:
-            if not spare.park.done():
-                spare.park.set_result(None)
+            spare.unpark()
         self._spares.clear()
 
 

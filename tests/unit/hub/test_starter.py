@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -246,5 +247,65 @@ def test_errors_are_raised_where_they_happen() -> None:
         assert task is not None
         with pytest.raises(ValueError, match="no"):
             await task
+
+    in_loop(test)
+
+
+def test_a_spare_that_somebody_cancels_is_used_no_more() -> None:
+    async def test(starter: TaskStarter) -> None:
+        start(starter, look_at_task())
+        await turns(3)
+        before = asyncio.current_task()
+        for task in asyncio.all_tasks() - {before}:
+            task.cancel()
+        start(starter, look_for_cancelled())
+        start(starter, look_at_task())
+        await turns(3)
+        assert len(spares(starter)) == 1
+        for task in asyncio.all_tasks() - {before}:
+            task.cancel()
+        await turns(3)
+        assert spares(starter) == []
+        seen: list[asyncio.Task[Any] | None] = []
+        start(starter, name_task(seen))
+        waits = start(starter, asyncio.sleep(0))
+        assert waits is not None
+        assert await waits is None
+        assert seen[0] is not None
+
+    async def look_for_cancelled() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 1
+
+    in_loop(test)
+
+
+def test_one_that_cancels_itself_does_not_wait_for_its_end() -> None:
+    async def test(starter: TaskStarter) -> None:
+        async def cancels() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+
+        start(starter, look_at_task())
+        await turns(3)
+        start(starter, cancels())
+        assert spares(starter) == []
+
+    in_loop(test)
+
+
+def test_what_has_waited_leaves_nothing_to_the_collector() -> None:
+    async def test(starter: TaskStarter) -> None:
+        await turns(3)
+        gc.collect()
+        for _ in range(10):
+            task = start(starter, asyncio.sleep(0))
+            assert task is not None
+            await task
+            del task
+        await turns(3)
+        assert gc.collect() == 0
 
     in_loop(test)
