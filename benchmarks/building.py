@@ -51,7 +51,10 @@ def hocket_on(base: str, script: str = "hocket_app.py") -> list[str]:
     if shutil.which(base) is None:
         raise MissingError(f"there is no {base}")
     asked = "import sys; print('%d.%d' % sys.version_info[:2])"
-    version = subprocess.check_output([base, "-c", asked], text=True).strip()
+    answer = subprocess.run([base, "-c", asked], stdout=subprocess.PIPE, text=True, check=False)
+    if answer.returncode:  # such as a shim for a version that is not switched on
+        raise MissingError(f"{base} does not run")
+    version = answer.stdout.strip()
     pinned = ROOT / "requirements" / "runtime.lock"
     folder = BUILD / f"venv-{version}"
     interpreter = folder / "bin" / "python"
