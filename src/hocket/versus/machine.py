@@ -53,7 +53,12 @@ def cpu_ns(pid: int) -> int:
     """CPU time of a process family, at the scheduler's resolution: /proc/PID/stat has ticks of
     10 ms.
     """
-    return sum(_task_ns(task) for member in family(pid) for task in _tasks(member))
+    return sum(process_ns(member) for member in family(pid))
+
+
+def process_ns(pid: int) -> int:
+    """CPU time of one process."""
+    return sum(_task_ns(task) for task in _tasks(pid))
 
 
 def main_thread_ns(pid: int) -> int:

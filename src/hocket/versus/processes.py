@@ -29,6 +29,11 @@ libc = ctypes.CDLL(None)  # here, because little may be done between fork and ex
 SERVER_CORE, LOAD_CORE = machine.cores()
 
 
+orphaned = (
+    0  # nanoseconds of CPU of processes whose parent was killed before them: nobody waits for them
+)
+
+
 class FailedError(Exception):
     """A run did not come to its end; the message says why."""
 
@@ -45,12 +50,20 @@ def process(command: Sequence[str], *cores: int, **streams: Any) -> Iterator[sub
     try:
         yield running
     finally:
+        _count_orphans(running.pid)
         running.kill()
         running.wait()
         for pipe in (running.stdin, running.stdout):
             if pipe is not None:
                 with suppress(BrokenPipeError):  # a line that it did not live to read
                     pipe.close()
+
+
+def _count_orphans(pid: int) -> None:
+    """The workers of a server, before it is killed and they with it."""
+    global orphaned
+    with suppress(machine.GoneError):  # it has ended by itself
+        orphaned += machine.cpu_ns(pid) - machine.process_ns(pid)
 
 
 def environment() -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hocket.versus import machine
+from hocket.versus import machine, processes
 from hocket.versus.processes import Answer, Load, Running
 
 Run = dict[str, Any]
@@ -39,9 +39,11 @@ class OtherLoad:
         }
 
     def _now(self) -> tuple[float, float, float, float]:
-        # Servers and loads are children of this process: alive, or ended and waited for.
+        # Servers and loads are children of this process: alive, or ended and waited for. What they
+        # started themselves may have ended with them, and nobody waited for it.
         ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-        ours = machine.cpu_ns(os.getpid()) / 1e9 + ended.ru_utime + ended.ru_stime
+        ours = (machine.cpu_ns(os.getpid()) + processes.orphaned) / 1e9
+        ours += ended.ru_utime + ended.ru_stime
         return time.monotonic(), ours, *machine.machine_seconds()
 
 
