@@ -93,6 +93,7 @@ docs: $(DEV_READY)  ## Write the pages that are made from the code
 	@exec $(DEV_VENV)/bin/python docs/make.py
 
 bench: $(BENCH_READY)  ## Run the benchmarks (which: ARGS="broadcast echo", see ARGS=--help)
+	@$(BENCH_VENV)/bin/python -m compileall -q --invalidation-mode checked-hash src
 	@exec $(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
 
 campaign: $(DEV_READY)  ## Kill, reload and wear out a server for long (ARGS="kill --minutes 5")
