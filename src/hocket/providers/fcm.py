@@ -38,7 +38,7 @@ class Fcm:
         project = account.project_id
         self._url = f"{settings.fcm_url}/v1/projects/{project}/messages:send"
         # One connection more than pushes: the token's request never waits for one of theirs.
-        self._client = Client(self.limits.timeout, self.limits.concurrency + 1, public_only=False)
+        self._client = Client(self.limits.concurrency + 1, public_only=False)
         self._access = AccessToken(account, self._client)
 
     def check(self, token: str) -> str:

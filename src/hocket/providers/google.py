@@ -22,6 +22,7 @@ from hocket.providers.outbound import Client, UnreachableError
 SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
 GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 LIFETIME: Final = 3_600  # seconds: the longest that an assertion may ask for
+PATIENCE: Final = 10.0  # seconds that buying a token may take
 EARLY: Final = 300.0  # seconds before its end in which a token is renewed
 
 
@@ -103,9 +104,12 @@ class AccessToken:
         form = urlencode({"grant_type": GRANT, "assertion": self._assertion()}).encode()
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         try:
-            answer = await self._client.post(self._account.token_uri, headers, form)
+            async with asyncio.timeout(PATIENCE):
+                answer = await self._client.post(self._account.token_uri, headers, form)
         except UnreachableError as error:
             raise NoTokenError(f"no access token from Google: {error}") from None
+        except TimeoutError:
+            raise NoTokenError(f"no access token from Google within {PATIENCE:g} s") from None
         if answer.status != 200:
             why = f"no access token from Google: HTTP {answer.status} {answer.text}"
             raise NoTokenError(why, answer.retry_after)

@@ -7,6 +7,7 @@ recognises repeats by it.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable
@@ -63,9 +64,7 @@ class Webhook:
         self._keys = read_secrets(settings.webhook_secret)
         self._clock = clock
         self._origins = Origins()
-        self._client = Client(
-            self.limits.timeout, self.limits.concurrency, public_only=not self._allow_private
-        )
+        self._client = Client(self.limits.concurrency, public_only=not self._allow_private)
 
     def check(self, token: str) -> str:
         return check_url(token, self._allow_private)
@@ -83,6 +82,9 @@ class Webhook:
         except UnreachableError as error:
             self._origins.silent(origin)
             return error.outcome
+        except asyncio.CancelledError:  # its time is over
+            self._origins.silent(origin)
+            raise
         if answer.status == 429:
             self._origins.busy(origin, answer.retry_after or 0.0)
         else:

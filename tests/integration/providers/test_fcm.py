@@ -110,13 +110,11 @@ BAD_FIELD = {
 }
 
 
-async def outcomes(tmp_path: Path, google: Google, *pushes: Any, timeout: float = 0) -> list[Any]:
+async def outcomes(tmp_path: Path, google: Google, *pushes: Any) -> list[Any]:
     """Of pushes, one after the other."""
     async with peer(google) as there:
         google.there = there
         sender = Fcm(settings(fcm_credentials=account(tmp_path, there.url), fcm_url=there.url))
-        if timeout:
-            sender._client._timeout = timeout
         try:
             return [await sender.send(each) for each in pushes or [push("device-1")]]
         finally:
@@ -162,7 +160,7 @@ async def test_a_token_is_renewed_before_it_ends_and_kept_when_that_fails(tmp_pa
     google, now = Google(), [1_700_000_000.0]
     async with peer(google) as there:
         google.there = there
-        client = Client(5, 5, public_only=False)
+        client = Client(5, public_only=False)
         access = AccessToken(read_account(account(tmp_path, there.url)), client, lambda: now[0])
         google.sell = lambda request: answer(  # type: ignore[method-assign]
             200, {"access_token": f"t{len(there.requests)}", "expires_in": 3599}
@@ -237,13 +235,40 @@ async def test_what_answers_mean(tmp_path: Path, said: bytes, outcome: Outcome) 
     assert len(google.messages) == 1
 
 
-@pytest.mark.parametrize("said", [RESET, HANG, DRIP, b"garbage\r\n\r\n"])
+@pytest.mark.parametrize("said", [RESET, b"garbage\r\n\r\n"])
 @asynchronous
 async def test_no_answer_is_tried_again(tmp_path: Path, said: bytes) -> None:
-    (outcome,) = await outcomes(tmp_path, Google(said), timeout=0.3)
+    (outcome,) = await outcomes(tmp_path, Google(said))
     assert isinstance(outcome, Retry)
     assert outcome.after is None
     assert not outcome.pause
+
+
+@pytest.mark.parametrize("said", [HANG, DRIP])
+@asynchronous
+async def test_who_gives_a_push_up_can_send_the_next_one(tmp_path: Path, said: bytes) -> None:
+    google = Google(said, answer(200, {"name": "projects/p/messages/2"}))
+    async with peer(google) as there:
+        google.there = there
+        sender = Fcm(settings(fcm_credentials=account(tmp_path, there.url), fcm_url=there.url))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await sender.send(push("device-1"))
+        assert await sender.send(push("device-1")) == Delivered("projects/p/messages/2")
+        await sender.close()
+
+
+@asynchronous
+async def test_a_token_that_does_not_come_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hocket.providers.google.PATIENCE", 0.05)
+    google = Google()
+    google.instead_of_token = HANG
+    (outcome,) = await outcomes(tmp_path, google)
+    assert isinstance(outcome, Retry)
+    assert outcome.error == "no access token from Google within 0.05 s"
+    assert outcome.pause
 
 
 @asynchronous

@@ -95,9 +95,12 @@ async def test_a_receiver_that_does_not_answer_does_not_slow_the_others() -> Non
         good = await asyncio.gather(*[sender.send(push(f"{fine.url}/{n}")) for n in range(200)])
         assert good == [Delivered()] * 200
         assert not any(task.done() for task in stuck)
-        for task in stuck:
+        for task in stuck:  # their time is over
             task.cancel()
         await asyncio.gather(*stuck, return_exceptions=True)
+        left = await sender.send(push(f"{hangs.url}/20"))
+        assert isinstance(left, Retry)
+        assert "is left alone for now" in left.error
         await sender.close()
 
 
