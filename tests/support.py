@@ -192,7 +192,12 @@ async def succeeding(
     took = asyncio.Event()
     Heir(new, ends[0], took.set)
     giver = Giver(old, ends[1])
-    giving = asyncio.create_task(giver.give(limit))
+
+    async def give() -> None:
+        await giver.give(limit)
+        await giver.part()
+
+    giving = asyncio.create_task(give())
     just_before()  # in the turn before everything moves
     try:
         await asyncio.wait_for(took.wait(), WAIT)
@@ -200,7 +205,6 @@ async def succeeding(
         site.worker = new
         yield new, giving
         await giving
-        await giver.part()
     finally:
         await new.stop()
 

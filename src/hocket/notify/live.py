@@ -215,8 +215,11 @@ class Live:
         return self.position >= 0 and not self._is_half_told
 
     async def _come(self, socket: Socket, way: Coroutine[Any, Any, None]) -> None:
-        with self.residents.expecting(socket.user):
-            await way
+        try:
+            with self.residents.expecting(socket.user):
+                await way
+        finally:
+            self.late.pop(socket, None)
 
     async def _introduce(self, user: str) -> tuple[int, int]:
         """The user's number, and the newest `seq`; what the user wants is known then."""
@@ -240,8 +243,9 @@ class Live:
                     await self._until(before)
         except TimeoutError:
             proceed()
-            number, newest = await self._introduce(socket.user)
             after = before if after is None else after
+            self.late[socket] = Late(-1, after)
+            number, newest = await self._introduce(socket.user)
         if after is None and socket.state == CONNECTING:
             self.residents.enter(socket, number)
         proceed()
@@ -249,7 +253,10 @@ class Live:
             await self._catch_up(socket, number, min(after, newest))
 
     def arrived(self, socket: Socket, seen: int) -> None:
-        """A socket of the process before this one, which was told up to `seen`."""
+        """A socket of the process before this one, which was told up to `seen`. It may be moved on
+        before this process has learnt anything of it.
+        """
+        self.late[socket] = Late(-1, seen)
         self._spawn(self._come(socket, self._arrived(socket, seen)))
 
     async def _arrived(self, socket: Socket, seen: int) -> None:
@@ -268,13 +275,10 @@ class Live:
 
     async def _catch_up(self, socket: Socket, number: int, after: int) -> None:
         late = self.late[socket] = Late(number, after)
-        try:
-            while not _gone(socket):
-                await self._until(late.seen)
-                if await self._catch_up_once(socket, late):
-                    return
-        finally:
-            self.late.pop(socket, None)
+        while not _gone(socket):
+            await self._until(late.seen)
+            if await self._catch_up_once(socket, late):
+                return
 
     async def _until(self, seq: int) -> None:
         """Until this worker is there, and no release half told."""
