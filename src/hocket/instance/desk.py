@@ -22,6 +22,7 @@ from hocket.errors import UsageError
 
 NAME: Final = "hocket.sock"
 LINE: Final = 4_096  # bytes of a request
+FINISH: Final = 1.0  # seconds for answers to leave before this process becomes another
 PATIENCE: Final = 5.0  # seconds in which a request must have come
 
 Act = Callable[[], Awaitable[str]]
@@ -68,6 +69,13 @@ class Desk:
         """Accept no more: who comes waits for the next process, which gets this fd."""
         self._accepting.cancel()
         return self._socket.fileno()
+
+    async def finish(self) -> None:
+        """After `leave`: let out the answers that there are. Who has asked for nothing yet is not
+        waited for for long.
+        """
+        if serving := self._tasks - {self._accepting}:
+            await asyncio.wait(serving, timeout=FINISH)
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()

@@ -83,6 +83,8 @@ class Renewal:
         await giver.part()
         await opening
         hurrying.cancel()
+        if self._desk is not None:
+            await self._desk.finish()
         control, _, _ = new.channel.detach()
         adopted = new.process.pid, control
         asked = self._stop.is_set(), self._reload.is_set()
