@@ -85,15 +85,17 @@ class Desk:
             self._start(self._serve(client))
 
     async def _serve(self, client: sockets.socket) -> None:
-        with contextlib.suppress(OSError, TimeoutError, ValueError, msgspec.DecodeError):
+        wrong = (OSError, TimeoutError, ValueError, msgspec.DecodeError)
+        with contextlib.ExitStack() as ours, contextlib.suppress(*wrong):
+            ours.enter_context(client)
             async with asyncio.timeout(PATIENCE):
                 asked = msgspec.json.decode(await _line(client), type=dict[str, str])
             if asked.get("do") == "emit":
+                ours.pop_all()  # it is the emitter's from now on
                 self._emitter(client)
                 return
             answer = msgspec.json.encode(await self._answer(asked.get("do", "")))
             await asyncio.get_running_loop().sock_sendall(client, answer + b"\n")
-        client.close()
 
     async def _answer(self, do: str) -> dict[str, str]:
         if do not in self._acts:
