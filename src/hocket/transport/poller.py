@@ -6,6 +6,7 @@ import asyncio
 import select
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Final, Protocol
 
 DRAIN: Final = 0.002  # seconds of serving ready fds before the event loop has its turn
@@ -13,12 +14,16 @@ BATCH: Final = 64  # fds asked for at a time
 
 
 class Poller(Protocol):
-    """Calls `serve` with registered fds that are ready, again until they are not (level-triggered).
-    It must iterate over all of them: whether there is a next one is found out when it is asked for.
+    """Calls `serve` with registered fds that are ready, and with those to be read at least whenever
+    more has come for them (edge-triggered): who leaves bytes there asks for it `again`. It must
+    iterate over all of them: whether there is a next one is found out when it is asked for.
     """
 
     def add(self, fd: int) -> None: ...
     def remove(self, fd: int) -> None: ...
+    def again(self, fd: int) -> None:
+        """Serve it once more, if it is ready: not all was read."""
+
     def pause(self, paused: bool) -> None:
         """While paused, nobody is served."""
 
@@ -29,7 +34,8 @@ class EpollPoller:
     """All fds in one epoll of our own, whose fd the event loop watches.
 
     To the loop it is one fd, so 15,000 clients cost it one callback a turn; a client costs nothing
-    but its place in the kernel's epoll.
+    but its place in the kernel's epoll. Edge-triggered for reading: else the kernel looks at each
+    fd twice, the second time to find nothing.
 
     Args:
         loop: the event loop.
@@ -48,7 +54,9 @@ class EpollPoller:
         self._loop = loop
         self._serve = serve
         self._clock = clock
-        self._mask = select.EPOLLOUT if writable else select.EPOLLIN
+        self._asked = select.EPOLLOUT if writable else select.EPOLLIN
+        edges = 0 if writable else select.EPOLLRDHUP | select.EPOLLET
+        self._mask = self._asked | edges
         self._paused = False
         self._epoll = select.epoll()
         # Named by the kernel and not served yet, when the time was up. They come first the next
@@ -62,16 +70,30 @@ class EpollPoller:
     def remove(self, fd: int) -> None:
         self._epoll.unregister(fd)
 
+    def again(self, fd: int) -> None:
+        with suppress(FileNotFoundError):  # it was removed meanwhile
+            self._epoll.modify(fd, self._mask)
+
     def pause(self, paused: bool) -> None:
         self._paused = paused
         if paused:
             self._loop.remove_reader(self._epoll.fileno())
         else:
             self._loop.add_reader(self._epoll.fileno(), self.drain)
+            self._go_on_soon()
 
     def drain(self) -> None:
         """Serve what is ready, for a bounded time."""
         self._serve(self._due())
+        self._go_on_soon()
+
+    def _go_on_soon(self) -> None:
+        if self._ready:  # of which the kernel has told already
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._ready and not self._paused:
+            self.drain()
 
     def _due(self) -> Iterator[int]:
         """Ready fds, until the time is up: a step of this takes 0.04 us less than a call."""
@@ -84,11 +106,15 @@ class EpollPoller:
                 ready.reverse()
                 more = len(ready) == BATCH
             while ready:
-                yield ready.pop()[0]
+                fd, events = ready.pop()
+                yield fd
+                if events != self._asked:  # its end has come, maybe behind bytes that were read
+                    self.again(fd)
                 if self._paused or clock() >= deadline:
                     return
 
     def close(self) -> None:
+        self._ready = []
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
@@ -117,6 +143,9 @@ class LoopPoller:
     def remove(self, fd: int) -> None:
         self._fds.remove(fd)
         self._remove(fd)
+
+    def again(self, fd: int) -> None:
+        """It is level-triggered."""
 
     def pause(self, paused: bool) -> None:
         self._paused = paused

@@ -168,13 +168,14 @@ class Reactor:
     # What the pollers call
 
     def _read(self, ready: Iterable[int]) -> None:
-        table, held, read = self._table, self._held, os.read
+        table, held, read, again = self._table, self._held, os.read, self._reading.again
         for fd in ready:
             end = table.get(fd)
             if end is None or fd in held:  # closed or held by an earlier event of this batch
                 continue
             try:
-                data = read(fd, READ)
+                if len(data := read(fd, READ)) == READ:
+                    again(fd)
             except (BlockingIOError, InterruptedError):
                 continue
             except OSError:

@@ -52,6 +52,9 @@ class HandPoller:
     def remove(self, fd: int) -> None:
         self.fds.remove(fd)
 
+    def again(self, fd: int) -> None:
+        """It is level-triggered."""
+
     def pause(self, paused: bool) -> None:
         self.paused = paused
 
