@@ -27,7 +27,8 @@ MAX_FIELDS: Final = 100
 HEAD_END: Final = b"\r\n\r\n"
 
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=%:\[\]-]+")
-_ABSOLUTE = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
+_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ ")
+_ABSOLUTE = re.compile(r"https?://([^/?#]+)", re.IGNORECASE)
 _STATUS_LINES: Final[dict[int, bytes]] = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus
 }
@@ -162,14 +163,20 @@ def parse_head(head: bytes) -> Request:
         parser.feed_data(head)
     except httptools.HttpParserUpgrade:
         pass
+    except httptools.HttpParserInvalidMethodError:
+        if _METHOD.match(head):
+            raise HTTPError(501, "no such method here") from None
+        raise HTTPError(400, "bad request line") from None
     except httptools.HttpParserError as error:
         raise HTTPError(400, f"bad request head: {error}"[:120]) from None
     version = parser.get_http_version()
     if version not in ("1.1", "1.0"):
         raise HTTPError(505, "only HTTP/1.0 and HTTP/1.1")
     request = Request(head, parser.get_method().decode(), version, sink.fields)
-    _set_target(request, sink.target)
+    authority = _set_target(request, sink.target)
     _check_host(request)
+    if authority:
+        request.host = authority
     _set_length(request)
     if request.has(b"expect"):
         request.expects = request.get(b"expect").lower() == b"100-continue"
@@ -188,18 +195,24 @@ def _set_connection(request: Request, connection: bytes) -> None:
         request.upgrade = b"upgrade" in options and request.get(b"upgrade").lower() == b"websocket"
 
 
-def _set_target(request: Request, target: bytes) -> None:
-    """Origin form, or absolute form with the authority cut off (RFC 9112 section 3.2)."""
+def _set_target(request: Request, target: bytes) -> bytes:
+    """Origin form, or absolute form with the authority cut off, which is returned: it counts, and
+    not what Host says (RFC 9112 section 3.2).
+    """
+    authority = b""
     try:
         text = target.decode("ascii")
     except UnicodeDecodeError:
         raise HTTPError(400, "the request target is not ASCII") from None
     if not text.startswith("/") and (match := _ABSOLUTE.match(text)):
-        text = text[match.end() :]
+        authority, text = match[1].encode(), text[match.end() :]
         text = text if text.startswith("/") else "/" + text
     if not text.startswith("/") and not (text == "*" and request.method == "OPTIONS"):
         raise HTTPError(400, "the request target is not a path")
     request.path, _, request.query = text.partition("?")
+    if authority and not _HOST.fullmatch(authority):
+        raise HTTPError(400, "the request target has no valid host")
+    return authority
 
 
 def _check_host(request: Request) -> None:

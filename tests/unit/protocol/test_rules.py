@@ -157,7 +157,10 @@ def head(line: bytes, *fields: bytes) -> bytes:
         (head(b"GET a HTTP/1.1", b"Host: a"), 400),
         (head(b"GET * HTTP/1.1", b"Host: a"), 400),
         (head(b"CONNECT a:1 HTTP/1.1", b"Host: a"), 400),
-        (head(b"BREW / HTTP/1.1", b"Host: a"), 400),
+        (head(b"BREW / HTTP/1.1", b"Host: a"), 501),
+        (head(b"get / HTTP/1.1", b"Host: a"), 501),
+        (head(b"\x16\x03\x01 / HTTP/1.1", b"Host: a"), 400),
+        (head(b"GET http://a@b/ HTTP/1.1", b"Host: a"), 400),
         (head(b"GET /\xff HTTP/1.1", b"Host: a"), 400),
         (head(b"GET / HTTP/1.1", b"Host: a", *[b"X: y"] * 101), 431),
     ],
@@ -168,6 +171,11 @@ def test_a_request_that_could_be_read_in_two_ways_is_refused(
     with pytest.raises(HTTPError) as caught:
         http1.parse_head(request_head)
     assert caught.value.status == status
+
+
+def test_the_host_of_an_absolute_target_counts() -> None:
+    request = http1.parse_head(head(b"GET http://b:1/p HTTP/1.1", b"Host: a"))
+    assert (request.host, request.path) == (b"b:1", "/p")
 
 
 def test_a_request_head_is_understood() -> None:
