@@ -316,11 +316,11 @@ class FanoutQueue:
                 return
 
     def _write_stride(
-        self, stride: Iterable[Connection], seq: int, packets: list[EncodedPacket], data: bytes
+        self, stride: list[Connection], seq: int, packets: list[EncodedPacket], data: bytes
     ) -> None:
         """The inner loop: nothing per member but a look at its mark and the write."""
         write, size, upto = self._write, len(data), self.seq
-        counts = self._counts
+        others = 0  # who is not written to here
         members = iter(stride)
         while True:
             try:
@@ -330,16 +330,17 @@ class FanoutQueue:
                     if member.mark < seq:
                         member.mark = upto
                         if member.outbox is None and member.wire == WEBSOCKET:
-                            counts.bytes_out += size
                             if (sent := write(member.fd, data)) != size:
                                 member.transport.backlog(member, data[sent:])
-                        else:
-                            self._send_now(member, packets)
-                return
+                            continue
+                        self._send_now(member, packets)
+                    others += 1
+                break
             except BlockingIOError:
                 member.transport.backlog(member, data)
             except OSError:
                 member.transport.lost(member)
+        self._counts.bytes_out += size * (len(stride) - others)
 
     def _catch_up_stride(self, stride: Iterable[Connection], seq: int) -> None:
         for member in stride:
