@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -73,6 +76,39 @@ def test_missing_tool_chains_are_named_with_what_installs_them(tmp_path: Path) -
     assert set(found.columns) == {"hocket"}
     assert set(found.missing) == {"go", "node"}
     assert found.runs["code"]["hocket"][0]["chat"] > 10
+
+
+@needs_gcc
+def test_no_connection_of_the_load_rests_longer_than_another() -> None:
+    """Node.js and uvicorn close those that rest for 5 s, and then there is no figure."""
+    asked: list[int] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = len(asked)
+        asked.append(0)
+        with suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                asked[number] += 1
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        writer.close()
+
+    async def scenario() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        load = await asyncio.create_subprocess_exec(
+            Maker().load("http"), str(port), "4", stdin=PIPE, stdout=PIPE
+        )
+        assert load.stdin is not None
+        assert load.stdout is not None
+        await load.stdout.readline()
+        load.stdin.write(b"100 0.4 GET / 0\n")
+        assert json.loads(await load.stdout.readline())["requests"] > 30
+        load.stdin.close()
+        await load.wait()
+        server.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))
+    assert max(asked) - min(asked) <= 1
 
 
 @needs_gcc

@@ -31,8 +31,8 @@ struct client {
   long long due, left, sent;
 };
 
-static struct client *clients, **idle;
-static int count, ready, free_clients, epoll_fd, port;
+static struct client *clients, **idle; /* a ring: who has rested longest comes next, so that no server closes it for that */
+static int count, ready, free_clients, longest, epoll_fd, port;
 static char request[512], filler[CHUNK];
 static long long request_size, body_size, due, interval, end, began, bytes, answered, slices[SLICES];
 static int sending;
@@ -68,6 +68,15 @@ static void ask(struct client *c, long long when) {
   push(c);
 }
 
+static void rest(struct client *c) { idle[(longest + free_clients++) % count] = c; }
+
+static struct client *take(void) {
+  struct client *c = idle[longest];
+  longest = (longest + 1) % count;
+  free_clients--;
+  return c;
+}
+
 static void finish(struct client *c) {
   long long at = progress = now();
   record(&times, at - c->due);
@@ -78,7 +87,7 @@ static void finish(struct client *c) {
     if (slice < SLICES) slices[slice]++;
   }
   if (sending && !interval) ask(c, at);
-  else idle[free_clients++] = c;
+  else rest(c);
 }
 
 static long long content_length(const unsigned char *head, unsigned size, int *chunked) {
@@ -130,7 +139,7 @@ static void on_up(struct client *c) {
   c->up = 1;
   ready++;
   progress = now();
-  idle[free_clients++] = c;
+  rest(c);
   events_of(c, EPOLL_CTL_MOD, EPOLLIN);
 }
 
@@ -155,7 +164,7 @@ static int turn(int milliseconds) {
 
 static void send_due(void) {
   while (free_clients && due <= now() && due < end) {
-    ask(idle[--free_clients], due);
+    ask(take(), due);
     due += interval;
   }
 }
@@ -170,7 +179,7 @@ static void open_loop(void) {
 }
 
 static void closed_loop(void) {
-  while (free_clients) ask(idle[--free_clients], now());
+  while (free_clients) ask(take(), now());
   while (now() < end) turn(100);
 }
 
