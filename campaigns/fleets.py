@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import msgspec
@@ -19,10 +20,14 @@ from campaigns.server import FailedError, Server, wait
 EACH: Final = 15_000  # clients of a process
 SETTLE: Final = 2.0  # seconds in which nothing comes, once all is there
 LATEST: Final = 60.0  # seconds for all that is on its way
+ECHOING: Final = 100  # clients whose echoes are timed
 
 
 class Fleets:
-    """All clients of a campaign."""
+    """All clients of a campaign. Those whose echoes are timed have a process of their own, which
+    goes before everything else on its core where the user may ask for that (SCHED_FIFO, sched(7)):
+    the others take 0.3 s to read one message to all of them, which is not the server's.
+    """
 
     def __init__(self, server: Server, clients: int, **plan: Any) -> None:
         self._processes: list[subprocess.Popen[str]] = []
@@ -31,13 +36,21 @@ class Fleets:
         self._readers: list[threading.Thread] = []
         host, port = server.address
         most = min(EACH, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 1_000)
-        for at, first in enumerate(range(0, clients, most)):
-            count = min(most, clients - first)
-            share = plan if at == 0 else {key: plan[key] for key in ("connect",) if key in plan}
-            self._start(at, Plan(host, port, count, first=first, **share))
+        common = {key: plan[key] for key in ("connect",) if key in plan}
+        echoes = plan.pop("echoes", 0)
+        echoing = min(ECHOING, clients // 10) if echoes else 0
+        for first in range(0, clients - echoing, most):
+            count = min(most, clients - echoing - first)
+            share = plan if first == 0 else common
+            self._start(Plan(host, port, count, first=first, **{"echoes": 0, **share}))
+        if echoing:
+            first = clients - echoing
+            self._start(Plan(host, port, echoing, first=first, echoes=echoes, **common))
+            _put_first(self._processes[-1].pid)
         self.clients = clients
 
-    def _start(self, at: int, plan: Plan) -> None:
+    def _start(self, plan: Plan) -> None:
+        at = len(self._processes)
         process = subprocess.Popen(
             [sys.executable, "-m", "campaigns.fleet", msgspec.json.encode(plan).decode()],
             stdin=subprocess.PIPE,
@@ -97,6 +110,11 @@ class Fleets:
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
                     pipe.close()
+
+
+def _put_first(pid: int) -> None:
+    with suppress(PermissionError):
+        os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))
 
 
 @contextmanager
