@@ -79,7 +79,19 @@ def another(context: BrowserContext, url: str, user: str = "ada") -> Page:
     page.goto(f"{url}/?room=kitchen#token={token}")
     page.click("#enter")
     connected(page)
+    in_its_room(page)
     return page
+
+
+def in_its_room(page: Page) -> None:
+    """It keeps its token then, which is after it is connected. (`wait_for_function` evaluates text,
+    which the page's policy forbids.)
+    """
+    for _ in range(1_000):
+        if page.evaluate("sessionStorage.getItem('hocket.token')"):
+            return
+        page.wait_for_timeout(10)
+    pytest.fail("the page has not joined its room")
 
 
 def told(data: Path, title: str, *words: str, user: str = "ada") -> None:
