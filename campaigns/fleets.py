@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Final
 
 import msgspec
 
 from campaigns.fleet import Plan, Sight
 from campaigns.server import FailedError, Server, wait
+from hocket.versus.machine import put_first
 
 EACH: Final = 15_000  # clients of a process
 SETTLE: Final = 2.0  # seconds in which nothing comes, once all is there
@@ -46,7 +46,7 @@ class Fleets:
         if echoing:
             first = clients - echoing
             self._start(Plan(host, port, echoing, first=first, echoes=echoes, **common))
-            _put_first(self._processes[-1].pid)
+            put_first(self._processes[-1].pid)
         self.clients = clients
 
     def _start(self, plan: Plan) -> None:
@@ -110,11 +110,6 @@ class Fleets:
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
                     pipe.close()
-
-
-def _put_first(pid: int) -> None:
-    with suppress(PermissionError):
-        os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))
 
 
 @contextmanager

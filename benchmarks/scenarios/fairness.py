@@ -7,7 +7,8 @@ from benchmarks.scenario import Row, Run, Scenario, Size
 from benchmarks.servers import Command, Server, some
 from benchmarks.several import SEVERAL, flags_for
 from hocket.versus import machine
-from hocket.versus.processes import Load, Running, loading, put_first, started
+from hocket.versus.machine import put_first
+from hocket.versus.processes import Load, Running, loading, started
 
 ECHO_CLIENTS = 500
 PER_SECOND = 500  # echoes, by the clock
@@ -65,7 +66,7 @@ def beside(server: Server, running: Running, crowd: Load, size: Size) -> Run:
     """The echo clients are members, too, but only the crowd counts what it gets."""
     with loading(building.load("echo"), running.port, ECHO_CLIENTS, server.speaks) as load:
         load.answer()
-        put_first(load)  # else it is late by up to 50 ms, and the p99 is the load's
+        put_first(load.pid)  # else it is late by up to 50 ms, and the p99 is the load's
         load.ask(f"{ALONE} {PER_SECOND}")  # warms up
         alone = load.ask(f"{ALONE} {PER_SECOND}")
         waits = Waiting(running.pid), Waiting(load.pid)

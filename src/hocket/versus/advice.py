@@ -5,7 +5,7 @@ Pure: answers and figures in, a ranking with its reasons out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from math import log2
@@ -112,14 +112,14 @@ def _step(steps: list[Any], answer: float) -> Any:
 
 def _compared(criterion: Mapping[str, Any], weight: float, figures: Figures) -> Points:
     """Each doubling over the best costs `weight`, up to `most` doublings."""
-    values = {key: figures.value(criterion["cell"], key) for key in CONTENDERS}
-    known = {key: value for key, value in values.items() if value}
-    if not known or not weight:
+    if not weight:
         return {}
-    best = min(known.values())
-    return {
-        key: -weight * min(log2(value / best), criterion["most"]) for key, value in known.items()
-    }
+    values = {key: figures.value(criterion["cell"], key) for key in CONTENDERS}
+    known = {key: max(value, LEAST) for key, value in values.items() if value is not None}
+    best = min(known.values(), default=LEAST)
+    return _for_all(
+        {key: -weight * min(log2(value / best), criterion["most"]) for key, value in known.items()}
+    )
 
 
 def _needed(
@@ -131,12 +131,29 @@ def _needed(
     found: Points = {}
     for key in CONTENDERS:
         value = _measured(criterion["need"], key, answers, figures)
-        if value:
+        if value is not None:
+            value = max(value, LEAST)
             away = need / value if criterion["need"] in RATES else value / need
             found[key] = -criterion["weight"] * max(0.0, log2(away))
-    return found
+    return _for_all(found)
 
 
+def _for_all(found: Points) -> Points:
+    """Whoever was not measured is taken for no better than the worst of those that were."""
+    return {key: found.get(key, min(found.values())) for key in CONTENDERS} if found else {}
+
+
+LEAST = 0.01  # what a figure counts as that came out as nothing
+
+
+def needed() -> list[str]:
+    """The rows of a report that the rules reckon with."""
+    named = [each.get("cell") or each.get("need") for each in rules()["criterion"]]
+    keys = [FOOTPRINT if name == "footprint" else (name,) for name in named if name]
+    return sorted({key for several in keys for key in several})
+
+
+FOOTPRINT = ("memory.idle_mib", "memory.connection_kib")
 RATES = {"chat.delivered_per_s"}  # where more is better
 
 
@@ -148,8 +165,7 @@ def _measured(what: str, key: str, answers: Answers, figures: Figures) -> float 
 
 def footprint(key: str, connections: float, figures: Figures) -> float | None:
     """MiB of a server with so many connections. None where it was not measured."""
-    idle = figures.value("memory.idle_mib", key)
-    each = figures.value("memory.connection_kib", key)
+    idle, each = (figures.value(cell, key) for cell in FOOTPRINT)
     return None if idle is None or each is None else idle + connections * each / 1024
 
 
@@ -159,16 +175,26 @@ def _alone(key: str, reasons: Iterable[Reason]) -> Choice:
 
 
 def _mix(table: Mapping[str, Any], choices: list[Choice]) -> Choice | None:
-    """The best platform as it is, but for parts that another does much better."""
+    """The best of all mixes of two and of three platforms."""
     base = max(choices, key=lambda choice: choice.points)
-    parts, reasons, points = {}, [], -table["mix"]["cost"]
+    others = [choice for choice in choices if choice is not base]
+    several = [_mixed(table, base, some) for n in (1, 2) for some in combinations(others, n)]
+    mixes = [mix for mix in several if mix]
+    return max(mixes, key=lambda mix: mix.points) if mixes else None
+
+
+def _mixed(table: Mapping[str, Any], base: Choice, others: Sequence[Choice]) -> Choice | None:
+    """The best platform as it is, but for parts that one of the others does much better. None where
+    nobody else does any.
+    """
+    choices = {choice.key: choice for choice in (base, *others)}
+    parts, reasons, points = {}, [], 0.0
     for part in table["mix"]["parts"]:
-        scores = {choice.key: _part(choice, part) for choice in choices}
+        scores = {key: _part(choice, part) for key, choice in choices.items()}
         best = max(scores, key=lambda key: (scores[key], key == base.key))
         if scores[best] - scores[base.key] < table["mix"]["least"]:
             best = base.key
-        chosen = next(choice for choice in choices if choice.key == best)
-        mine = [reason for reason in chosen.reasons if reason.part == part]
+        mine = [reason for reason in choices[best].reasons if reason.part == part]
         if mine or best == base.key:
             parts[part] = best
         reasons += mine
@@ -176,6 +202,7 @@ def _mix(table: Mapping[str, Any], choices: list[Choice]) -> Choice | None:
     platforms = sorted(set(parts.values()))
     if len(platforms) < 2:
         return None
+    points -= table["mix"]["cost"] * (len(platforms) - 1)
     name = " and ".join(PLATFORMS[key].name for key in CONTENDERS if key in platforms)
     talk = [table["talk"]["-".join(pair)] for pair in combinations(platforms, 2)]
     return Choice("mix", f"A mix: {name}", points, tuple(reasons), parts, tuple(talk))

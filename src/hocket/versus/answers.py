@@ -41,7 +41,8 @@ class Question:
         if not self.values:
             return self._number(given)
         words = given if isinstance(given, list) else str(given).replace(" ", "").split(",")
-        if any(word not in self.values for word in words) or not (self.many or len(words) == 1):
+        few = len(words) == 1 or (self.many and words)
+        if any(word not in self.values for word in words) or not few:
             raise UsageError(f"{self.name} is {self.choice}, not {given!r}")
         return words if self.many else words[0]
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hocket.versus.figures import Figures
+from hocket.versus.cells import TIE
+from hocket.versus.figures import YES, Figures
 
 LEDGER = Path(__file__).with_name("claims.toml")
 
@@ -52,6 +53,8 @@ def verdict(claim: Mapping[str, Any], figures: Figures) -> str:
         return str(claim["verdict"])
     if None in answers:
         return "measured: not in this run"
-    if all(answers):
+    if set(answers) == {TIE}:
+        return "measured: a tie here"
+    if set(answers) == {YES}:
         return "measured: true"
-    return "measured: in part" if any(answers) else "measured: not so here"
+    return "measured: in part" if YES in answers else "measured: not so here"

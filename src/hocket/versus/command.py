@@ -16,6 +16,7 @@ from hocket.versus.aspects import aspects
 from hocket.versus.cells import TIE, rows
 from hocket.versus.claims import ledger
 from hocket.versus.figures import Figures
+from hocket.versus.machine import raise_file_limit
 from hocket.versus.making import HERE, Maker
 from hocket.versus.page import page
 from hocket.versus.progress import progress
@@ -28,6 +29,7 @@ from hocket.versus.stopping import stoppable
 RESULTS = Path("versus-results")
 RAW = "versus.json"
 STOPPED = "Stopped before all was measured."
+LACKS = "not measured"
 
 
 def run(args: argparse.Namespace) -> None:
@@ -89,7 +91,11 @@ def swapped(peers: Sequence[str]) -> dict[str, Path]:
 
 
 def measured(plan: Plan, maker: Maker, args: argparse.Namespace) -> Results:
-    """All of it, or what there was when somebody pressed Ctrl-C."""
+    """All of it, or what there was when somebody pressed Ctrl-C.
+
+    Go, Node.js and Hocket raise their limit of open files themselves; uvicorn, tokio and C do not.
+    """
+    raise_file_limit()
     results = fresh("full" if args.full else "quick", maker)
     if args.only or args.platforms:
         results = replace(results, kind="partial")
@@ -140,17 +146,21 @@ def show(results: Results, args: argparse.Namespace) -> None:
 
 
 def agreement(one: Results, other: Results) -> str:
-    """In how many cells two runs come to the same verdict, and how many are no ties."""
+    """In how many cells two runs come to the same verdict, and how many are no ties. A cell that
+    one of them lacks is one in which they differ. Raises UsageError for runs of two kinds.
+    """
+    if one.kind != other.kind:
+        raise UsageError(f"a {one.kind} run and a {other.kind} run cannot agree")
     first, second = (verdicts(results) for results in (one, other))
-    common = first.keys() & second.keys()
-    if not common:
+    if not first.keys() & second.keys():
         raise UsageError("these two runs have no cell in common")
-    differ = sorted(key for key in common if first[key] != second[key])
-    same = 100 * (1 - len(differ) / len(common))
-    decided = 100 * sum(first[key] != TIE for key in common) / len(common)
-    lines = [f"  {key} {platform}: {first[key, platform]}, {second[key, platform]}"
-             for key, platform in differ]  # fmt: skip
-    head = f"{len(common)} cells: the same verdict in {same:.0f} %, no tie in {decided:.0f} %"
+    cells = sorted(first.keys() | second.keys())
+    pairs = {key: (first.get(key, LACKS), second.get(key, LACKS)) for key in cells}
+    differ = [key for key, (mine, theirs) in pairs.items() if mine != theirs]
+    same = 100 * (1 - len(differ) / len(cells))
+    decided = 100 * sum(mine not in (TIE, LACKS) for mine, _ in pairs.values()) / len(cells)
+    lines = [f"  {key} {platform}: {', '.join(pairs[key, platform])}" for key, platform in differ]
+    head = f"{len(cells)} cells: the same verdict in {same:.0f} %, no tie in {decided:.0f} %"
     return "\n".join([head, *lines])
 
 

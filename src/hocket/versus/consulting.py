@@ -9,7 +9,7 @@ from json import dumps
 from pathlib import Path
 
 from hocket.errors import UsageError
-from hocket.versus.advice import Advice, Choice, advise
+from hocket.versus.advice import Advice, Choice, advise, needed
 from hocket.versus.answers import Answers, asked, complete, from_file, rules
 from hocket.versus.cells import rows
 from hocket.versus.figures import Figures
@@ -29,7 +29,9 @@ def consult(given: Answers, args: argparse.Namespace) -> None:
         given = _asked()
     answers = complete(given)
     results, which = report(args.report)
-    advice = advise(answers, Figures(rows(results, SCENARIOS)))
+    figures = Figures(rows(results, SCENARIOS))
+    advice = advise(answers, figures)
+    which += lacking(figures)
     if args.json:
         print(dumps({"answers": answers, "figures": which, **asdict(advice)}, indent=1))
     else:
@@ -54,6 +56,14 @@ def report(given: Path | None) -> tuple[Results, str]:
         f"Figures: none of this machine, so those that come with Hocket: a {results.kind} run of "
         f"{results.date} on {results.machine.get('cpu', '?')}. `hocket versus` makes your own."
     )
+
+
+def lacking(figures: Figures) -> str:
+    """A sentence on rules that have nothing to go by; nothing where there are none."""
+    lacks = [key for key in needed() if key not in figures.rows]
+    if not lacks:
+        return ""
+    return f" They lack {', '.join(lacks)}, so the rules that rest on these say nothing."
 
 
 def text(answers: Answers, which: str, advice: Advice) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from hocket.versus.cells import Row, number
+from hocket.versus.cells import TIE, Cell, Row, compare, number
 from hocket.versus.platforms import PLATFORMS
 
 PLACE = re.compile(r"\{(\w+\.\w+)(?::(\w+))?\}")
 COMPARISON = re.compile(r"(\S+) ([<>]) (\S+)")
 NOTHING = "(not measured)"
+YES, NO = "yes", "no"
 
 
 class Figures:
@@ -37,18 +38,27 @@ class Figures:
         """`text` with figures in place of their names; `platform` for those that name none."""
         return PLACE.sub(lambda found: self.shown(found[1], found[2] or platform), text)
 
-    def holds(self, comparison: str) -> bool | None:
-        """Of `a.b:go < c.d:node` or a number. None when one side was not measured."""
+    def holds(self, comparison: str) -> str | None:
+        """Of `a.b:go < c.d:node` or a number: YES, NO, or TIE as in the tables. None when one side
+        was not measured.
+        """
         found = COMPARISON.fullmatch(comparison)
         assert found, comparison
         left, right = self._side(found[1]), self._side(found[3])
         if left is None or right is None:
             return None
-        return left < right if found[2] == "<" else left > right
+        row = self.rows.get(found[1].partition(":")[0])
+        if ":" in found[3] and row and compare(row.measure, left, right) == TIE:
+            return TIE
+        smaller = left.median < right.median
+        return YES if smaller == (found[2] == "<") and left.median != right.median else NO
 
-    def _side(self, text: str) -> float | None:
+    def _side(self, text: str) -> Cell | None:
         key, colon, platform = text.partition(":")
-        return self.value(key, platform) if colon else float(text)
+        if not colon:
+            return Cell.of([float(text)])
+        row = self.rows.get(key)
+        return row.cells.get(platform) if row else None
 
 
 def places(text: str) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from hocket.versus.cells import TIE, Row, number, rows, shown
 from hocket.versus.claims import Claim
 from hocket.versus.results import Results
 from hocket.versus.scenario import Scenario
-from hocket.versus.summary import about, disturbances, losses, remarks
+from hocket.versus.summary import about, disturbances, failures, losses, remarks
 from hocket.versus.table import title
 
 CSS = Path(__file__).with_name("page.css")
@@ -37,7 +37,7 @@ def page(
     found = list(rows(results, scenarios))
     body = [
         _head(results),
-        _losses(found),
+        _losses([*failures(results, "hocket"), *(each.text() for each in losses(found, "hocket"))]),
         _aspects(results, aspects),
         '<h2 id="scenarios">The scenarios</h2>',
         f"<p>{HOW_TO_READ}</p>",
@@ -70,11 +70,10 @@ def _head(results: Results) -> str:
     )
 
 
-def _losses(found: Sequence[Row]) -> str:
-    standings = losses(found, "hocket")
-    lines = "".join(f"<li>{escape(each.text())}</li>" for each in standings)
+def _losses(lost: Sequence[str]) -> str:
+    lines = "".join(f"<li>{escape(each)}</li>" for each in lost)
     first = "What another does better than Hocket, by how much, the worst first:"
-    if not standings:
+    if not lost:
         lines, first = "", "In nothing that this run measured; see what it left out."
     return (
         '<h2 id="losses">Where Hocket loses</h2>\n'

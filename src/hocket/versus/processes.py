@@ -11,7 +11,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any
@@ -35,7 +35,11 @@ orphaned = (
 
 
 class FailedError(Exception):
-    """A run did not come to its end; the message says why."""
+    """A run did not come to its end; the message says why, `values` what it had found by then."""
+
+    def __init__(self, why: str, values: Mapping[str, float] | None = None) -> None:
+        super().__init__(why)
+        self.values = dict(values or {})
 
 
 @contextmanager
@@ -147,14 +151,6 @@ class Load:
         self._running.stdin.close()
         if self._running.wait(timeout=GRACE):
             raise FailedError("the load generator gave up, see above")
-
-
-def put_first(load: Load) -> None:
-    """Before everybody else on its core, where this user may ask for that (SCHED_FIFO, sched(7)):
-    what a load measures by the clock is not to wait for another load.
-    """
-    with suppress(PermissionError):
-        os.sched_setscheduler(load.pid, os.SCHED_FIFO, os.sched_param(1))
 
 
 @contextmanager

@@ -124,7 +124,8 @@ class Run:
             values = scenario.run(self._contest(scenario, key))
         except TROUBLE as error:
             self._failed(scenario, key, str(error) or type(error).__name__)
-        else:
+            values = error.values if isinstance(error, FailedError) else {}
+        if values:
             self.results.columns.setdefault(key, PLATFORMS[key].name)
             self.results.add(scenario.name, key, values)
             self._watch(scenario, other)

@@ -31,23 +31,35 @@ class Standing:
 
     @property
     def factor(self) -> float:
-        """How many times as good the other is."""
+        """How many times as good the other is. Nothing counts as the smallest figure that the table
+        shows: two against nothing is not infinitely worse, and does not come first.
+        """
         worse, better = (self.row.cells[key].median for key in (self.behind, self.ahead))
         if self.row.measure.better == "more":
             worse, better = better, worse
-        return worse / better if better else float("inf")
+        return worse / (better or 10**-self.row.measure.digits)
 
     def text(self) -> str:
         row = self.row
+        nothing = 0 in (row.cells[key].median for key in (self.behind, self.ahead))
         worse, better = (
             number(row.cells[key].median, row.measure) for key in (self.behind, self.ahead)
         )
         unit = f" {row.measure.unit}" if row.measure.unit else ""
-        factor = f", {self.factor:.1f} times" if self.factor < 1000 else ""
+        factor = "" if nothing else f", {self.factor:.1f} times"
         return (
             f"{row.scenario.title}: {row.measure.title}: {PLATFORMS[self.ahead].name} {better}, "
             f"{PLATFORMS[self.behind].name} {worse}{unit}{factor} ({row.key})"
         )
+
+
+def failures(results: Results, platform: str) -> list[str]:
+    """Scenarios that a platform did not come through: worse than any loss."""
+    return [
+        f"{scenario}: {PLATFORMS[platform].name} did not come through: {platforms[platform]}"
+        for scenario, platforms in results.failed.items()
+        if platform in platforms
+    ]
 
 
 def losses(found: Sequence[Row], platform: str) -> list[Standing]:
@@ -70,11 +82,16 @@ def remarks(results: Results) -> list[str]:
     """What was left out, failed or disturbed, and whose bias to expect."""
     missing = [f"{PLATFORMS[key].name} is left out: {why}" for key, why in results.missing.items()]
     failed = [
-        f"No figures of {PLATFORMS[key].name} in {scenario}: {why}"
+        f"{_extent(results, scenario, key)} figures of {PLATFORMS[key].name} in {scenario}: {why}"
         for scenario, platforms in results.failed.items()
         for key, why in platforms.items()
     ]
     return [*disturbances(results), *missing, *failed, *results.notes, *ALWAYS]
+
+
+def _extent(results: Results, scenario: str, platform: str) -> str:
+    """Of what a platform that failed has in the table."""
+    return "Not all" if results.runs.get(scenario, {}).get(platform) else "No"
 
 
 def disturbances(results: Results) -> list[str]:

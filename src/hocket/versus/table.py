@@ -9,7 +9,7 @@ from hocket.versus.cells import LIMIT, LOSS, TIE, WIN, Row, rows, shown
 from hocket.versus.claims import Claim
 from hocket.versus.results import Results
 from hocket.versus.scenario import Scenario
-from hocket.versus.summary import about, losses, remarks
+from hocket.versus.summary import about, failures, losses, remarks
 
 MARKS = {WIN: "**{}**", TIE: "{} =", LOSS: "{}", LIMIT: "{}"}
 
@@ -22,11 +22,12 @@ def report(
 ) -> str:
     """The whole report as Markdown; where Hocket loses comes first."""
     standings = losses(list(rows(results, scenarios)), "hocket")
+    lost = [*failures(results, "hocket"), *(each.text() for each in standings)]
     parts = [
         "# Go, Node.js or Hocket: measured", "",
         f"{results.kind.capitalize()} run, {results.date}, loopback; {about(results)}.", "",
         "## Where Hocket loses", "",
-        *([f"- {each.text()}" for each in standings] or ["In nothing that this run measured."]), "",
+        *([f"- {each}" for each in lost] or ["In nothing that this run measured."]), "",
         "## Head to head", "",
         _aspects(results, aspects),
         "## The scenarios", "",

@@ -13,6 +13,7 @@ from hocket.errors import UsageError
 from hocket.versus.advice import advise, footprint, rank
 from hocket.versus.answers import Answers, asked, complete, from_file, questions, rules
 from hocket.versus.cells import rows
+from hocket.versus.consulting import lacking
 from hocket.versus.figures import NOTHING, Figures, places
 from hocket.versus.platforms import CONTENDERS
 from hocket.versus.scenarios import SCENARIOS
@@ -106,7 +107,7 @@ def test_every_reason_says_what_it_rests_on(project: Answers, by: Figures) -> No
     for choice in ranking:
         assert choice.points == pytest.approx(
             sum(reason.points for reason in choice.reasons)
-            - (rules()["mix"]["cost"] if choice.key == "mix" else 0)
+            - rules()["mix"]["cost"] * max(0, len(set(choice.parts.values())) - 1)
         )
         for reason in choice.reasons:
             assert reason.because
@@ -114,6 +115,45 @@ def test_every_reason_says_what_it_rests_on(project: Answers, by: Figures) -> No
         if choice.key == "mix":
             assert len(set(choice.parts.values())) > 1
             assert choice.talk
+
+
+@settings(max_examples=60, deadline=None)
+@given(answers(), st.sampled_from(CONTENDERS))
+def test_who_was_not_measured_gains_nothing_by_it(project: Answers, unmeasured: str) -> None:
+    found = results(
+        {
+            name: {key: [dict.fromkeys(measures, 10.0)] for key in CONTENDERS if key != unmeasured}
+            for name, measures in {
+                "memory": ("idle_mib", "connection_kib"),
+                "chat": ("delivered_per_s", "p99_ms"),
+                "start": ("cold_ms",),
+            }.items()
+        }
+    )
+    all_alike = points(project, Figures(rows(found, SCENARIOS)))
+    nothing_known = points(project, Figures(()))
+    changed = {key: all_alike[key] - nothing_known[key] for key in CONTENDERS}
+    assert max(changed.values()) == pytest.approx(min(changed.values()))
+
+
+def test_a_figure_of_nothing_breaks_nothing() -> None:
+    none: dict[str, float] = {"idle_mib": 0.0, "connection_kib": -1.0}
+    by = Figures(rows(results({"memory": {key: [none] for key in CONTENDERS}}), SCENARIOS))
+    assert rank(complete({"connections": 50_000, "memory_mib": 64}), by)
+
+
+def test_each_further_platform_of_a_mix_has_to_earn_its_cost() -> None:
+    project = {"team": ["python", "typescript"], "front_end": "typescript", "integrations": "many"}
+    found = rank(complete({**project, "connections": 50_000, "cpu_share": 50}), FIGURES)
+    (mix,) = (choice for choice in found if choice.key == "mix")
+    assert len(set(mix.parts.values())) == 2  # a third would do something better, for less than 3.5
+
+
+def test_rules_without_figures_are_named() -> None:
+    assert lacking(FIGURES) == ""
+    few = Figures(rows(results({"start": {"go": [{"cold_ms": 3.0}]}}), SCENARIOS))
+    assert "memory.connection_kib" in lacking(few)
+    assert "start.cold_ms" not in lacking(few)
 
 
 def test_every_rule_names_a_row_that_there_is() -> None:
@@ -164,6 +204,7 @@ def test_it_says_what_would_change_the_answer() -> None:
         {"connections": -1},
         {"cpu_share": 101},
         {"team": "ruby"},
+        {"team": []},
         {"deployment": "server,container"},
         {"connections": float("nan")},
     ],

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 
+from hocket.errors import UsageError
 from hocket.versus.cells import LIMIT, LOSS, TIE, WIN, Cell, compare, number, rows, shown
 from hocket.versus.command import agreement
 from hocket.versus.results import Results
@@ -69,6 +70,17 @@ def test_two_runs_agree_cell_by_cell() -> None:
     assert "the same verdict in 33 %" in said
     assert "('hello" not in said
     assert "hello.per_s go: win, loss" in said
+
+
+def test_a_cell_that_one_run_lacks_is_no_agreement() -> None:
+    one, other = hello([100], [50], [20]), hello([100], [50], [20])
+    del other.columns["hocket"]
+    said = agreement(one, other)
+    assert said.startswith("3 cells: the same verdict in 67 %")
+    assert "hello.per_s hocket: loss, not measured" in said
+    other.kind = "quick"
+    with pytest.raises(UsageError, match="a full run and a quick run cannot agree"):
+        agreement(one, other)
 
 
 def test_a_stop_that_fork_has_swallowed_is_remembered() -> None:

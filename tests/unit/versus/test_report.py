@@ -79,6 +79,18 @@ def test_losses_are_told_with_the_worst_first() -> None:
     assert "Go 900, Hocket 100 /s, 9.0 times (echo.per_s)" in first.text()
 
 
+def test_a_loss_against_nothing_is_no_infinite_one() -> None:
+    found = results(
+        {
+            "types": {"go": [{"running": 0}], "hocket": [{"running": 2}]},
+            "hello": {"go": [{"per_s": 300}], "hocket": [{"per_s": 100}]},
+        }
+    )
+    first, second = losses(list(rows(found, SCENARIOS)), "hocket")
+    assert (first.row.key, second.row.key) == ("hello.per_s", "types.running")
+    assert second.text().endswith("Go 0, Hocket 2 (types.running)")
+
+
 def test_every_claim_has_a_row_and_a_verdict() -> None:
     ledger = claims.ledger(stored())
     assert [claim.number for claim in ledger] == list(range(1, 33))
@@ -119,13 +131,29 @@ def test_a_measured_claim_is_true_in_part_or_not(go: float, said: str) -> None:
     assert verdict({"verdict": "wrong"}, figures) == "wrong"
 
 
+def test_a_claim_about_a_tie_is_neither_true_nor_wrong() -> None:
+    figures = Figures(rows(hello([100, 110], [105], [300]), SCENARIOS))
+    tie, true = "hello.per_s:go > hello.per_s:node", "hello.per_s:go > 50"
+    assert verdict({"verdict": "measured", "holds": [tie]}, figures) == "measured: a tie here"
+    assert verdict({"verdict": "measured", "holds": [tie, true]}, figures) == "measured: in part"
+
+
+def test_what_hocket_did_not_come_through_is_its_first_loss() -> None:
+    found = hello([300], [200], [100])
+    found.fail("chat", "hocket", "40 deliveries did not come")
+    for text in (command.html(found), command.markdown(found)):
+        lost = text.partition("Where Hocket loses</h2>")[2] or text.partition("Hocket loses")[2]
+        failed = lost.index("chat: Hocket did not come through: 40 deliveries did not come")
+        assert failed < lost.index("hello.per_s")
+
+
 def test_what_was_left_out_is_said() -> None:
     found = hello([1], [2], [3])
     found.missing["go"] = "go is not installed: sudo apt-get install golang"
-    found.fail("hello", "node", "<broken>")
+    found.fail("echo", "node", "<broken>")
     page, text = command.html(found), command.markdown(found)
     assert "Go is left out: go is not installed" in page
-    assert "No figures of Node.js in hello: &lt;broken&gt;" in page
+    assert "No figures of Node.js in echo: &lt;broken&gt;" in page
     assert "Go is left out: go is not installed" in text
 
 

@@ -7,8 +7,9 @@
  *   RATE SECONDS MOVES CHURN
  *
  * and prints another. RATE messages a second in all rooms together, on a schedule that nothing delays: the time of a delivery counts from when the message
- * was due. With rate 0 each room's next message follows when all members have the last one. MOVES a second: a client joins the next room, or leaves it
- * again. CHURN a second: a new connection comes, joins a room, and goes. Deliveries are counted for members in their own rooms, where each must come
+ * was due. With rate 0 each room's next message follows when all members have the last one. MOVES a second: in turn a client joins the next room, and
+ * one that did so before leaves it again. CHURN a second: a new connection comes, joins a room and one of its own, says something there, and goes when it
+ * has heard that: it has arrived, and the time counts from when it was due, also when it was never made. Deliveries are counted for members in their own rooms, where each must come
  * once; who visits gets messages too, and they count for nothing.
  */
 #define _GNU_SOURCE
@@ -22,7 +23,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { EVENTS = 512, STDIN = -1, IN_FLIGHT = 200, PASSING = 512, SETTLE = 300 };
+enum { EVENTS = 512, STDIN = -1, IN_FLIGHT = 200, PASSING = 512, SETTLE = 300, STAY = 20 };
 enum state { FREE, CONNECTING, UPGRADING, OPENING, JOINING, READY };
 static const long long CALM = 1500000LL, PATIENCE = 5000000000LL;
 
@@ -30,7 +31,6 @@ struct client {
   struct stream stream;
   enum state state;
   long long began;
-  int visiting;
 };
 
 struct kind {
@@ -57,6 +57,7 @@ static void tell(void) { fprintf(stderr, "; %d of %d clients ready, %lld sent, %
 
 static int is_member(const struct client *c) { return c - clients < count; }
 static int home(const struct client *c) { return (c - clients) / room_size; }
+static int own(const struct client *c) { return rooms + (c - clients) - count; } /* of a newcomer: a room that nobody else is in */
 
 static void events_of(struct client *c, int how, unsigned events) {
   struct epoll_event event = {.events = events, .data.u64 = c - clients};
@@ -78,22 +79,31 @@ static void talk(int room, long long due) {
   say(&speaker->stream, text);
 }
 
-/* Comes, joins, goes. */
 static void leave(struct client *c) {
   send_frame(&c->stream, 8, "\x03\xe8", 2);
   keep(&c->stream, NULL, 0);
   close(c->stream.fd);
   c->state = FREE;
   passing[free_passing++] = c - clients;
-  record(&arrivals, now() - c->began);
+  record(&arrivals, (progress = now()) - c->began);
   churned++;
+}
+
+/* A newcomer joins a room, and its own; what it hears there says that it has joined the other. */
+static void arrive(struct client *c) {
+  char text[126];
+  say_room(c, kind->join, (c - clients) % rooms);
+  say_room(c, kind->join, own(c));
+  snprintf(text, sizeof text, kind->message, own(c), now(), own(c));
+  say(&c->stream, text);
 }
 
 static void is_ready(struct client *c) {
   c->state = READY;
-  say_room(c, kind->join, is_member(c) ? home(c) : (c - clients) % rooms);
-  if (is_member(c)) ready++, progress = now();
-  else leave(c);
+  if (!is_member(c)) { arrive(c); return; }
+  say_room(c, kind->join, home(c));
+  ready++;
+  progress = now();
 }
 
 static void on_message(struct client *c, const unsigned char *text, unsigned size) {
@@ -106,6 +116,7 @@ static void on_message(struct client *c, const unsigned char *text, unsigned siz
   memcpy(copy, stamp, n < sizeof copy - 1 ? n : sizeof copy - 1);
   copy[n < sizeof copy - 1 ? n : sizeof copy - 1] = 0;
   if (sscanf(copy, "@@%lld@%d@@", &due, &room) != 2) fail("got: %.*s", (int)size, text);
+  if (!is_member(c) && room == own(c)) leave(c);
   if (!is_member(c) || room != home(c)) return;
   long long at = progress = now();
   record(&times, at - due);
@@ -140,10 +151,10 @@ static void on_readable(struct client *c) {
   if (c->state != FREE) keep(&c->stream, buffer + at, size - at);
 }
 
-static void start(struct client *c) {
+static void start(struct client *c, long long when) {
   open_stream(&c->stream, c - clients, port);
   c->state = CONNECTING;
-  c->began = now();
+  c->began = when;
   c->stream.have = 0;
   events_of(c, EPOLL_CTL_ADD, EPOLLOUT);
 }
@@ -172,17 +183,20 @@ static void rest(long long nanoseconds) {
 
 static void connect_all(void) {
   while (ready < count) {
-    while (made < count && made - ready < IN_FLIGHT) start(&clients[made++]);
+    while (made < count && made - ready < IN_FLIGHT) start(&clients[made++], now());
     turn(100);
   }
   rest(SETTLE * 1000000LL); /* joins have no answer: time for them to take effect */
   printf("{\"clients\": %d, \"rooms\": %d}\n", count, rooms);
 }
 
+/* Joins and leaves in turn; a visit lasts as long as STAY others take to begin. */
 static void move(void) {
-  struct client *c = &clients[moves++ * 7919 % count];
-  say_room(c, c->visiting ? kind->leave : kind->join, (home(c) + 1) % rooms);
-  c->visiting = !c->visiting;
+  int leaves = moves % 2;
+  long long visit = moves++ / 2 - (leaves ? STAY : 0);
+  if (visit < 0) return;
+  struct client *c = &clients[visit * 7919 % count];
+  say_room(c, leaves ? kind->leave : kind->join, (home(c) + 1) % rooms);
 }
 
 /* Something that happens so often a second. */
@@ -213,12 +227,13 @@ static void run(double rate, double seconds, double moving, double coming) {
   while (now() < end) {
     while (is_due(&talking)) talk(sent % rooms, talking.due - talking.interval);
     while (is_due(&moves_due)) move();
-    while (free_passing && is_due(&comings)) start(&clients[passing[--free_passing]]);
+    while (free_passing && is_due(&comings)) start(&clients[passing[--free_passing]], comings.due - comings.interval);
     turn(!talking.interval || talking.due - now() > CALM ? 1 : 0);
   }
   running = 0;
   for (long long until = now() + PATIENCE; delivered < sent * room_size && now() < until;) turn(10);
   while (free_passing < PASSING) turn(10);
+  for (; comings.interval && comings.due < end; comings.due += comings.interval) record(&arrivals, now() - comings.due); /* no place was free */
   printf("{\"sent\": %lld, \"delivered\": %lld, \"delivered_per_s\": %.1f, \"lost\": %lld, \"churned\": %lld, \"arrival_p99_us\": %.1f, ",
     sent, delivered, in_time / seconds, sent * room_size - delivered, churned, microseconds(&arrivals, 0.99));
   print_percentiles(&times);

@@ -41,18 +41,27 @@ def rooms(contest: Contest) -> Values:
         before = cpu_ns(server.pid)
         most = talk(load, 0, seconds)
         spent = cpu_ns(server.pid) - before
-        calm = talk(load, rate, seconds)
-        moving = talk(load, rate, seconds, moves=contest.size["moves"])
+        values = {
+            "delivered_per_s": most["delivered_per_s"],
+            "cpu_us": spent / 1e3 / most["delivered"],
+        }
+        try:
+            values |= given(load, rate, seconds, contest.size["moves"])
+        except FailedError as error:
+            raise FailedError(f"at {rate} messages a second {error}", values) from None
         pauses = get_json(server.port, "/pauses")
         used = memory(server.pid)[0]
+    return {**values, "pause_ms": pauses["max_ms"], "mib": used / 2**20}
+
+
+def given(load: Load, rate: float, seconds: float, moves: float) -> Values:
+    """At a given load, which not every server can carry. Raises FailedError."""
+    calm = talk(load, rate, seconds)
+    moving = talk(load, rate, seconds, moves=moves)
     return {
-        "delivered_per_s": most["delivered_per_s"],
-        "cpu_us": spent / 1e3 / most["delivered"],
         "p50_ms": calm["p50_us"] / 1e3,
         "p99_ms": calm["p99_us"] / 1e3,
         "moving_p99_ms": moving["p99_us"] / 1e3,
-        "pause_ms": pauses["max_ms"],
-        "mib": used / 2**20,
     }
 
 

@@ -91,8 +91,8 @@ CROWD = Scenario(
     full={"clients": 50_000, "rounds": 10},
     columns=("go", "node", "hocket", "c"),
     loads=("broadcast",),
-    says="Three processes each, for one may open 20,000 files here, besides the one that leads "
-    "those of Node.js and of Hocket; all on one core. They spread a message as their own "
-    "documentation says: socket.io by its cluster adapter, Go over Unix sockets, C over pipes, "
-    "Hocket with its workers. python-socketio, centrifuge and socketioxide need Redis for that.",
+    says="Three processes each, as many as it takes where one may open 20,000 files, besides the "
+    "one that leads those of Node.js and of Hocket; all on one core. They spread a message as "
+    "their own documentation says: socket.io by its cluster adapter, Go over Unix sockets, C over "
+    "pipes, Hocket with its workers. python-socketio, centrifuge and socketioxide need Redis.",
 )

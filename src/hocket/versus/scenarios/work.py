@@ -34,21 +34,23 @@ def loaded(contest: Contest, server: Running, clients: int) -> Iterator[Load]:
 
 
 def cpu(contest: Contest) -> Values:
-    """Requests that only wait, on a schedule: alone, then beside one client whose requests work."""
+    """Requests that only wait, on a schedule: alone, then beside one client whose requests work.
+
+    Nobody's connections outlive a phase: Node.js and uvicorn close those that rest for 5 s.
+    """
     seconds, rate = contest.size["seconds"], contest.size["rate"]
     found: Values = {}
-    with (
-        started(contest.program("cpu")) as server,
-        loaded(contest, server, CLIENTS) as waiting,
-        loaded(contest, server, 1) as working,
-    ):
-        ask(waiting, rate, WARM_UP, "/wait")
-        found["alone_p99_ms"] = ask(waiting, rate, seconds, "/wait")["p99_us"] / 1e3
+    with started(contest.program("cpu")) as server:
+        with loaded(contest, server, CLIENTS) as waiting:
+            ask(waiting, rate, WARM_UP, "/wait")
+            found["alone_p99_ms"] = ask(waiting, rate, seconds, "/wait")["p99_us"] / 1e3
         for path in ("hash", "resize"):
-            working.say(f"0 {seconds} GET /{path} 0")
-            found[f"{path}_p99_ms"] = ask(waiting, rate, seconds, "/wait")["p99_us"] / 1e3
-            working.answer()
-            found[f"{path}_per_s"] = ask(working, 0, seconds, f"/{path}")["per_s"]
+            with loaded(contest, server, 1) as working:
+                found[f"{path}_per_s"] = ask(working, 0, seconds, f"/{path}")["per_s"]
+                with loaded(contest, server, CLIENTS) as waiting:
+                    working.say(f"0 {seconds} GET /{path} 0")
+                    found[f"{path}_p99_ms"] = ask(waiting, rate, seconds, "/wait")["p99_us"] / 1e3
+                working.answer()
     return found
 
 

@@ -34,7 +34,9 @@ class Stand:
     async def send(self, push: Push) -> Outcome:
         import aiohttp  # lazy: only the process that delivers sends
 
-        self.client = self.client or aiohttp.ClientSession()
+        self.client = self.client or aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self.limits.concurrency)
+        )
         body = {"token": push.token, "title": push.title, "body": push.body}
         async with self.client.post(self.url, json=body) as answer:
             await answer.read()
