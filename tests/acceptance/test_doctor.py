@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +14,12 @@ from hocket.instance import checkup
 from tests.integration.programs import environment
 
 
-def doctor(*words: str, **env: str) -> tuple[int, str, str]:
+def doctor(*words: str, files: int = 0, **options: Any) -> tuple[int, str, str]:
+    limit = ["prlimit", f"--nofile={files}:{files}"] if files else []
     done = subprocess.run(
-        [sys.executable, "-m", "hocket", "doctor", *words],
-        env=environment(env),
+        [*limit, sys.executable, "-m", "hocket", "doctor", *words],
+        env=environment(),
+        **options,
         capture_output=True,
         text=True,
         timeout=60,
@@ -31,6 +34,24 @@ def test_it_measures_what_a_client_takes_on_this_machine() -> None:
     assert 500 < each < 4_000
     assert findings["memory"]["advice"] == ""
     assert status == any(finding["advice"] for finding in findings.values())
+
+
+def test_what_it_measures_has_nothing_to_do_with_the_server_of_this_folder(tmp_path: Path) -> None:
+    (tmp_path / "hocket.toml").write_text('workers = 3\npath = "/chat/"\ndata = "kept"\n')
+    status, said, wrong = doctor("--json", "--users", "100", cwd=tmp_path)
+    assert (status < 2, wrong) == (True, "")
+    (memory,) = [finding for finding in json.loads(said) if finding["what"] == "memory"]
+    assert 500 < int(memory["found"].split(" ")[0]) < 4_000
+    assert [each.name for each in tmp_path.iterdir()] == ["hocket.toml"]
+
+
+def test_few_open_files_are_said_and_no_trouble() -> None:
+    for files, measured in ((1_024, True), (160, False)):
+        status, said, wrong = doctor("--json", "--users", "5000", files=files)
+        assert (status, wrong) == (1, "")
+        findings = {finding["what"]: finding for finding in json.loads(said)}
+        assert "LimitNOFILE" in findings["open files"]["advice"]
+        assert ("could not be measured" in findings["memory"]["found"]) != measured
 
 
 def test_people_read_lines() -> None:
@@ -89,3 +110,26 @@ def test_other_systems_have_no_such_files(machine: dict[str, str]) -> None:
 def test_where_a_package_is_missing(machine: dict[str, str], monkeypatch: Any) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert advice(10)["uvloop"] == "the event loop is slower without it: pip install uvloop"
+
+
+@pytest.mark.parametrize(
+    ("limits", "free"),
+    [
+        ({}, 8 << 30),
+        ({"memory.max": "max", "memory.current": "1000"}, 8 << 30),
+        ({"memory.max": str(1 << 30), "memory.current": str(1 << 29)}, 1 << 29),
+        (
+            {
+                "memory/memory.limit_in_bytes": str(1 << 30),
+                "memory/memory.usage_in_bytes": str(1 << 28),
+            },
+            3 << 28,
+        ),
+    ],
+)
+def test_a_container_has_less_memory_than_its_machine(
+    machine: dict[str, str], limits: dict[str, str], free: int
+) -> None:
+    machine["/proc/meminfo"] = f"MemTotal: 1 kB\nMemAvailable:  {8 << 20} kB"
+    machine.update({f"/sys/fs/cgroup/{name}": text for name, text in limits.items()})
+    assert checkup._free_memory() == free

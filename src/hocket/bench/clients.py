@@ -202,6 +202,8 @@ class Clients:
         self.live[fd] = attempt.number
         if attempt.to_send:
             self.send(fd, attempt.to_send)
+        if fd not in self.live:  # it was closed at once
+            return
         self._listener.ready(fd, attempt.number, attempt.intended)
         if data:
             self._frames(fd, data)
@@ -246,7 +248,7 @@ class Clients:
             if fd in self.live:
                 if event & select.EPOLLOUT:
                     self._go_on(fd)
-                if event & ~select.EPOLLOUT:
+                if event & ~select.EPOLLOUT and fd in self.live:
                     self._read(fd)
             elif (attempt := self.connecting.get(fd)) is not None:
                 self._step(fd, attempt, event)

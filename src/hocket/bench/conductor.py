@@ -57,6 +57,7 @@ class Conductor:
         self.reports: dict[int, Report] = {}
         self.is_interrupted = False
         self._open: list[Tally] = []  # rounds that not everybody has reported
+        self._began = 0  # when what is measured now did
 
     def lead(self) -> None:
         """From the first connection to the last report."""
@@ -80,6 +81,8 @@ class Conductor:
         """Listen until every process has said something of a kind, or until a time."""
         heard: set[int] = set()
         for member, message in self.crew.messages(until):
+            if isinstance(message, Connected):
+                self._is_connected(member, message)
             if isinstance(message, kind):
                 heard.add(member.number)
                 each(member, message)
@@ -90,6 +93,7 @@ class Conductor:
 
     def _connect(self) -> None:
         plan, began = self.plan, soon()
+        self._began = began
 
         def show() -> bool:
             seconds = max(1e-9, (time.monotonic_ns() - began) / SECOND)
@@ -101,13 +105,14 @@ class Conductor:
         self.crew.tell(Connect(began))
         tries = (plan.retries + 1) * plan.timeout + 2.0**plan.retries
         windows = 1 + plan.largest_share // plan.window_each
-        self._until_all(Connected, began + int(tries * windows * SECOND), self._is_connected, show)
-        last = max((each.last for each in self.connected.values()), default=0)
-        self.connect_seconds = max(0, last - began) / SECOND
+        until = began + int(tries * windows * SECOND)
+        self._until_all(Connected, until, lambda member, message: None, show)
         self._show.end()
 
     def _is_connected(self, member: Member, message: Connected) -> None:
         self.connected[member.number] = message
+        last = max(each.last for each in self.connected.values())
+        self.connect_seconds = max(0, last - self._began) / SECOND
         member.progress = Progress(message.ready, message.failed, 0, 0, 0)
 
     # Rounds
@@ -176,6 +181,7 @@ class Conductor:
 
     def play_run(self) -> None:
         plan, at = self.plan, soon(0.1)
+        self._began = at
         until = at + int(plan.seconds * SECOND)
 
         def show() -> bool:
@@ -204,6 +210,8 @@ class Conductor:
 
     def _reported(self, member: Member, message: Report) -> None:
         self.reports[member.number] = message
+        if message.last:  # a server that is behind answers later than the run is long
+            self.run_seconds = max(self.run_seconds, (message.last - self._began) / SECOND)
 
 
 SCENES: Final[dict[str, Callable[[Conductor], None]]] = {

@@ -80,6 +80,7 @@ class Report(Message, frozen=True, kw_only=True):
     live: int
     sent: int = 0
     received: int = 0
+    last: int = 0  # when the last of them came
     latency: str = ""
     lag: str = ""  # of the load generator behind its own schedule
     duplicated: int = 0

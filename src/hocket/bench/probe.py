@@ -37,11 +37,14 @@ class Probe:
         try:
             self._clients.open(0)
             self._wait(lambda: self._fd >= 0, self._plan.timeout + 2)  # it is given up before
-            if self._fd < 0:
+            if self._fd < 0 and not self._clients.losses:
                 raise UsageError(explain(self._plan, self._clients.failures))
             event = ASKED.get(self._plan.scenario)
-            if event is not None:
+            if event is not None and self._fd in self._clients.live:
                 self._ask(event)
+            if self._is_over:
+                why = "".join(self._clients.losses)
+                raise UsageError(f"{self._plan.target.url}: lets a client in, and then: {why}")
             if self._fd in self._clients.live:
                 self._clients.leave(self._fd)
         finally:
@@ -52,7 +55,7 @@ class Probe:
         text = message(time.monotonic_ns(), 0, self._plan.size)
         self._clients.send(self._fd, self._clients.speech.event(event, text, *words))
         self._wait(lambda: self._is_answered, self._plan.timeout)
-        if not self._is_answered:
+        if not self._is_answered and not self._is_over:
             what = "message" if self._plan.raw else f"event {event!r}"
             raise UsageError(
                 f"the {what} that --scenario {self._plan.scenario} sends does not come back from "

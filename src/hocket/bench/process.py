@@ -88,6 +88,7 @@ class Process:
             case Run(at, until):
                 self._scenario.run(at, until)
             case Finish():
+                self._scenario.tell_connected()
                 self.say(self._report())
                 self._ended = True
             case None:

@@ -7,6 +7,7 @@ import os
 import socket as sockets
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -145,7 +146,11 @@ def _python() -> Finding:
 
 def memory(users: int) -> Finding:
     """Start a server, connect `SAMPLE` clients, and see what one takes. Takes a second or two."""
-    each = measure() + KERNEL
+    try:
+        each = measure() + KERNEL
+    except (OSError, ValueError) as error:
+        why = "raise the limit of open files first, see above" if _sample() < SAMPLE else ""
+        return Finding("memory", f"could not be measured here: {error}", why)
     needed, free = users * each, _free_memory()
     found = f"{each - KERNEL} bytes for a client here, about {KERNEL} in the kernel: "
     found += f"{needed >> 20} MiB for {users} users, {free >> 20} MiB are free"
@@ -153,25 +158,37 @@ def memory(users: int) -> Finding:
 
 
 def measure() -> int:
-    """Bytes of a server's memory for one client with a user and two rooms."""
+    """Bytes of a server's memory for one client with a user and two rooms. Raises OSError,
+    ValueError when that server does not serve them.
+    """
+    sample = _sample()
+    if sample < WARM:
+        raise OSError(f"a process may open {open_files()} files")
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HOCKET_")}
-    with subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, "-c", _SERVER], stdout=subprocess.PIPE, text=True, env=environment
-    ) as server:
+    command = [sys.executable, "-c", _SERVER]
+    with (
+        tempfile.TemporaryDirectory() as nowhere,  # the hocket.toml of this folder is another's
+        subprocess.Popen(  # noqa: S603 - our own program
+            command, stdout=subprocess.PIPE, text=True, env=environment, cwd=nowhere
+        ) as server,
+    ):
         try:
             line = server.stdout.readline() if server.stdout is not None else ""
             port = int(line.rpartition(":")[2])
-            warm = [
-                _client(port, number) for number in range(50)
-            ]  # what the first ones bring along
+            warm = [_client(port, number) for number in range(WARM)]
             before = _anonymous(server.pid)
-            clients = [_client(port, number) for number in range(SAMPLE)]
+            clients = [_client(port, number) for number in range(sample)]
             after = _anonymous(server.pid)
             for client in (*warm, *clients):
                 client.close()
         finally:
             server.kill()
-    return max(0, after - before) // SAMPLE
+    return max(0, after - before) // sample
+
+
+def _sample() -> int:
+    """How many clients both this process and the server may have."""
+    return min(SAMPLE, room(open_files()) - 2 * WARM)
 
 
 def _client(port: int, number: int) -> sockets.socket:
@@ -201,7 +218,14 @@ def _anonymous(pid: int) -> int:
 
 
 def _free_memory() -> int:
-    for line in read("/proc/meminfo").splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return 1 << 62
+    """Of this machine, and of the container if there is one (cgroups of both versions)."""
+    lines = read("/proc/meminfo").splitlines()
+    free = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    for most, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        limit, taken = read(f"/sys/fs/cgroup/{most}"), read(f"/sys/fs/cgroup/{used}")
+        if limit.isdigit() and taken.isdigit():
+            free.append(max(0, int(limit) - int(taken)))
+    return min(free, default=1 << 62)

@@ -70,11 +70,29 @@ def test_without_a_rate_the_next_one_follows_the_answer() -> None:
     world = World(rate=0)
     now = time.monotonic_ns()
     world.scenario.run(now, now + 60 * SECOND)
+    assert (world.scenario.due(), world.clients.sent) == (now, [])
+    world.scenario.act(now)
     for _ in range(3):
         assert [fd for fd, _ in world.clients.sent] == [10, 11]
         world.answer()
     assert (world.scenario.sent, world.scenario.received) == (8, 6)
     assert len(world.scenario.lag) == 0
+
+
+def test_it_has_not_run_before_the_last_message_was_sent() -> None:
+    world = World(rate=10)
+    at = time.monotonic_ns() - 2 * SECOND
+    world.scenario.run(at, at + SECOND)
+    world.scenario.act(at + SECOND // 2)  # this process woke late for the others
+    world.answer()
+    world.scenario.look()
+    assert world.said == []
+    world.scenario.act(time.monotonic_ns())
+    world.answer()
+    world.scenario.look()
+    assert world.said == [Ran()]
+    assert world.scenario.received == 10
+    assert at + SECOND < world.scenario.report().last <= time.monotonic_ns()
 
 
 def test_answers_that_nobody_asked_for_are_unexpected() -> None:

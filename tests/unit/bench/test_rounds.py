@@ -202,3 +202,11 @@ def test_latencies_of_processes_add_up_and_keep_three_digits() -> None:
 def test_what_processes_say_survives_the_channel() -> None:
     said: list[Any] = [Round(1, 2, 3, 4, "x"), Report(live=1, losses={"closed": 2})]
     assert [decode(encode(each)) for each in said] == said
+
+
+def test_a_room_whose_first_member_was_lost_is_spoken_for_by_the_next() -> None:
+    world = World(Rooms, rooms=2)
+    world.loses(10)  # of room 0, as is 12
+    world.scenario.send_round(1, 0)
+    world.scenario.act(1)
+    assert world.clients.sent == [11, 12]

@@ -29,6 +29,7 @@ class Scenario:
         self.say = say
         self.sent = 0
         self.received = 0
+        self.last = 0  # when the last of them came
         self.failures = 0
         self.lost_count = 0
         self.unexpected = 0
@@ -62,7 +63,12 @@ class Scenario:
 
     def look(self) -> None:
         """After each turn."""
-        if self._connect_latency is not None and self.clients.is_settled:
+        if self.clients.is_settled:
+            self.tell_connected()
+
+    def tell_connected(self) -> None:
+        """Who is in: when nobody is on the way any more, or when all is over before that."""
+        if self._connect_latency is not None:
             latency, self._connect_latency = self._connect_latency, None
             ready = len(self.clients.live)
             self.say(Connected(ready, self.failures, self._last_in, latency.encoded()))
@@ -89,6 +95,7 @@ class Scenario:
             live=len(self.clients.live),
             sent=self.sent,
             received=self.received,
+            last=self.last,
             latency=self.latency.encoded(),
             lag=self.lag.encoded(),
             duplicated=self.duplicated,

@@ -41,7 +41,8 @@ class Churn(Scenario):
         super().ready(fd, number, intended)
         if self._running:
             self.received += 1
-            self.latency.add(time.monotonic_ns() - intended)
+            self.last = time.monotonic_ns()
+            self.latency.add(self.last - intended)
 
     def look(self) -> None:
         super().look()

@@ -53,22 +53,21 @@ class Echo(Scenario):
         self._schedule = Schedule(plan.rate, number, plan.processes) if plan.rate else None
         self._order: list[int] = []
         self._turn = 0
-        self._until = 0
+        self._begin = self._until = 0
         self._open: dict[int, int] = {}  # fd to messages that are not answered
         self._all_open = 0
 
     def run(self, at: int, until: int) -> None:
         self._order = list(self.clients.live)
-        self._until = until
+        self._begin, self._until = at, until
         if self._schedule is not None:
             self._schedule.begin(at, until)
-        else:
-            for fd in self._order:
-                self._say(fd, time.monotonic_ns())
 
     def due(self) -> int:
         if not self._until:
             return NEVER
+        if self._schedule is None and self._begin:
+            return self._begin
         end = self._until
         if time.monotonic_ns() >= end:
             end += self.plan.timeout_ns
@@ -76,6 +75,7 @@ class Echo(Scenario):
 
     def act(self, now: int) -> None:
         if self._schedule is None:
+            self._say_first(now)
             return
         # A turn's worth at most: answers are to be read in time too.
         for _ in range(64):
@@ -86,6 +86,14 @@ class Echo(Scenario):
             if (fd := self._choose()) is not None:
                 self.lag.add(time.monotonic_ns() - at)
                 self._say(fd, at)
+
+    def _say_first(self, now: int) -> None:
+        """In a closed loop each client begins once, and all at the same time."""
+        if self._begin and now >= self._begin:
+            self._begin = 0
+            for fd in self._order:
+                if fd in self.clients.live:
+                    self._say(fd, time.monotonic_ns())
 
     def _choose(self) -> int | None:
         """The next client in turn that is still there."""
@@ -112,6 +120,7 @@ class Echo(Scenario):
         self._open[fd] -= 1
         self._all_open -= 1
         self.received += 1
+        self.last = now
         self.latency.add(now - found[0])
         if self._schedule is None and now < self._until:
             self._say(fd, now)
@@ -125,6 +134,7 @@ class Echo(Scenario):
         now = time.monotonic_ns()
         if not self._until or now < self._until:
             return
-        if not self._all_open or now > self._until + self.plan.timeout_ns:
+        sent = self._schedule is None or self._schedule.next() == NEVER
+        if (sent and not self._all_open) or now > self._until + self.plan.timeout_ns:
             self._until = 0
             self.say(Ran())

@@ -47,9 +47,9 @@ class Rounds(Scenario):
     def act(self, now: int) -> None:
         while self._to_send and self._to_send[0].at <= now:
             task = self._to_send.pop(0)
-            self.lag.add(now - task.at)
             text = message(task.at, task.number, self.plan.size)
             for fd, name, words in self.senders():
+                self.lag.add(time.monotonic_ns() - task.at)
                 frame = self.clients.speech.event(name, text, *words)
                 self.sent += self.clients.send(fd, frame)
 
@@ -117,9 +117,14 @@ class Broadcast(Rounds):
 
 
 class Rooms(Rounds):
-    """In each room that has its first member here, that one says it."""
+    """In each room whose first member is one of this process's: that one says it, or else the first
+    that is left of its members here.
+    """
 
     def senders(self) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+        rooms, share = self.plan.rooms, self.plan.share(self.number)
+        mute = {number for number in share if number < rooms}
         for fd, number in list(self.clients.live.items()):
-            if number < self.plan.rooms:
+            if number % rooms in mute:
+                mute.discard(number % rooms)
                 yield fd, "room", (self.clients.speech.room(number),)
