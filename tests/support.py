@@ -190,7 +190,7 @@ async def succeeding(
     await new.prepare()
     ends = sockets.socketpair()
     took = asyncio.Event()
-    Heir(new, ends[0], took.set)
+    Heir(new, ends[0], took.set, lambda: None)
     giver = Giver(old, ends[1])
 
     async def give() -> None:

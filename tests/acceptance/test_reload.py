@@ -181,6 +181,24 @@ async def test_a_handler_runs_on_over_several_reloads(tmp_path: Path) -> None:
         client.close()
 
 
+@asynchronous
+async def test_a_new_process_that_dies_while_it_takes_over_is_replaced(tmp_path: Path) -> None:
+    with serving(tmp_path, 1) as (server, url):
+        client = await WebSocketClient.joined(url)
+        await client.say('421["slow",30]')  # the old one waits for it
+        await asyncio.sleep(0.1)
+        (tmp_path / "main.py").write_text(APP.replace("VERSION = 1", "VERSION = 2"))
+        reload(server)
+        (new,) = workers(server)
+        os.kill(new, signal.SIGKILL)
+        await eventually(lambda: workers(server) not in ([], [new]))
+        client.close()
+        client = await WebSocketClient.joined(url)
+        await client.say('421["version"]')
+        assert await client.text() == "431[2]"
+        client.close()
+
+
 def files_of(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import stat
 import subprocess
 import sys
@@ -15,9 +16,11 @@ from pathlib import Path
 import pytest
 
 from hocket import Emitter
+from hocket.broker.channel import framed
 from hocket.errors import UsageError
+from hocket.instance.desk import connect
 from tests.integration.programs import Program, environment, program
-from tests.support import Gone, WebSocketClient, asynchronous
+from tests.support import Gone, WebSocketClient, asynchronous, eventually
 
 APP = """
 from hocket import App, Socket
@@ -111,9 +114,31 @@ async def test_another_process_emits_joins_leaves_and_disconnects(
             emitter.emit("connect")
         with pytest.raises(TypeError):
             emitter.emit("no", object())
+        for room in (7, None):
+            with pytest.raises(TypeError, match="a room is a str"):
+                emitter.to(room)  # type: ignore[arg-type]
         emitter.close()
         one.close()
         other.close()
+
+
+@each_count
+@asynchronous
+async def test_what_is_no_event_ends_its_sender_and_nobody_else(tmp_path: Path, count: int) -> None:
+    with serving(tmp_path, count) as (server, url, run_dir):
+        client = await joined(url, "{}")
+        good, bad = Emitter(run_dir), connect(run_dir, "emit")
+        good.emit("news", 1)
+        assert await client.text() == '42["news",1]'
+        bad.sendall(framed(b"no event"))
+        with bad:
+            bad.settimeout(10)
+            assert bad.recv(1) == b""
+        server.said("is no event")
+        good.emit("news", 2)
+        assert await client.text() == '42["news",2]'
+        good.close()
+        client.close()
 
 
 @each_count
@@ -200,11 +225,18 @@ async def test_drain_sends_clients_away_one_after_the_other(tmp_path: Path, coun
         drain = [sys.executable, "-m", "hocket", "drain", "--run-dir", str(run_dir)]
         with program(*drain, cwd=tmp_path) as draining:
             assert draining.line() == "draining"
+            await eventually(lambda: refuses(url))  # a load balancer tries another
             ends = await asyncio.gather(*[time_of_end(client) for client in clients])
             assert max(ends) - min(ends) > 0.5  # not all at once
             assert draining.line() == "ended"
             assert draining.status() == 0
         assert server.status() == 0
+
+
+def refuses(url: str) -> bool:
+    host, _, port = url.rpartition("/")[2].partition(":")
+    with socket.socket() as client:
+        return client.connect_ex((host, int(port))) != 0
 
 
 async def time_of_end(client: WebSocketClient) -> float:

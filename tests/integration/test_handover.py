@@ -5,11 +5,15 @@ test's own loop; tests/acceptance/test_reload.py has real ones.
 from __future__ import annotations
 
 import asyncio
+import socket as sockets
 from typing import Any
 
+import msgspec
 import pytest
 
 from hocket import App, Disconnected, Socket
+from hocket.instance.handover import Heir
+from hocket.transport.moving import Mover
 from tests.support import (
     BINARY,
     CONTINUATION,
@@ -110,6 +114,76 @@ async def test_a_client_keeps_its_session_its_user_its_rooms_and_its_data() -> N
             new.app.to("x").disconnect()
             assert await client.text() == "41"
         assert site.alarms.messages == []
+
+
+WIDE = "99999999999999999999999"  # an integer of more than 64 bits, which JSON may have
+
+
+@asynchronous
+async def test_nothing_that_a_client_says_can_stop_a_move(caplog: Any) -> None:
+    """Integers that MessagePack does not have, in its auth, its data, an ack and half a packet;
+    rooms and users that are no str; data under keys that are none.
+    """
+    old = make_app()
+
+    @old.on("keep")
+    def keep(socket: Socket, value: Any) -> None:
+        socket.data["kept"] = value
+        socket.data[7] = "under no name"  # type: ignore[index]
+
+    async with serving(old) as site:
+        client = await joined(site, f'{{"n":{WIDE},"user":null}}')
+        other = await joined(site)
+        await client.say(f'42["keep",{{"n":[{WIDE},-{WIDE}]}}]', '421["ask"]')
+        question = await client.text()
+        await other.say(
+            f'452-1["take",{{"_placeholder":true,"num":0}},{{"_placeholder":true,"num":1}},{WIDE}]'
+        )
+        await other.say(b"x" * 10)
+        async with client, other, succeeding(site, make_app("new")) as (new, giving):
+            id = question.removeprefix("42").partition("[")[0]
+            await client.say(f"43{id}[{WIDE}]")
+            assert await client.text() == '431[["old",1e23]]'
+            await giving
+            (one,) = [each for each in await new.app.sockets() if "kept" in each.data]
+            assert one.handshake.auth == {"n": int(WIDE), "user": None}
+            assert one.data == {"made by": "old", "kept": {"n": [1e23, -1e23]}}
+            assert one.user == ""
+            await other.say(b"x" * 20)
+            assert await other.text() == '431[["new",10,20]]'
+        assert "socket.data[7] is not told to other workers" in caplog.text
+
+
+@asynchronous
+async def test_a_session_that_cannot_be_written_down_does_not_hold_up_the_others(
+    monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    async with serving(make_app()) as site:
+        clients = [await joined(site, f'{{"user":"{name}"}}') for name in ("ada", "bo")]
+        mover_of = Mover._describe
+
+        def describe(self: Mover, socket: Socket) -> Any:
+            made = mover_of(self, socket)
+            return made if socket.user != "ada" else msgspec.structs.replace(made, calls=[object()])
+
+        monkeypatch.setattr(Mover, "_describe", describe)
+        async with succeeding(site, make_app("new")) as (_, giving):
+            await giving
+            assert await ask(clients[1], '421["who"]') == '431[["new","bo",[],"old"]]'
+            with pytest.raises(Gone):
+                await clients[0].text()
+        assert "a session cannot move" in caplog.text
+        clients[1].close()
+
+
+@asynchronous
+async def test_a_new_process_whose_old_one_dies_before_it_gave_all_says_so() -> None:
+    async with serving_together(make_app) as sites:
+        ends = sockets.socketpair()
+        bereft = asyncio.Event()
+        Heir(sites[0].worker, ends[0], lambda: None, bereft.set)
+        ends[1].close()
+        await asyncio.wait_for(bereft.wait(), 5)
 
 
 @asynchronous
@@ -271,6 +345,52 @@ async def test_idle_connections_and_half_requests_are_answered_by_the_new_one() 
                 assert (await busy.answer()).body == b"old"
                 await giving
                 assert (await busy.request("GET", "/name")).body == b"new"
+        assert site.alarms.messages == []
+
+
+@asynchronous
+async def test_half_a_body_is_followed_by_the_rest() -> None:
+    """Of a route's request, and of what a polling session posts."""
+    old, new = make_app(), make_app("new")
+
+    @old.post("/size")
+    @new.post("/size")
+    async def size(request: Any) -> str:
+        return str(len(await request.body()))
+
+    async with serving(old) as site, await Wire.to(site) as wire, await Wire.to(site) as post:
+        client = await PollingClient.opened(site)
+        await client.post("40")
+        await client.hear()
+        await wire.send(head(site.host, "/size", "POST", "Content-Length: 20") + b"x" * 5)
+        said = b'421["who"]'
+        length = f"Content-Length: {len(said)}"
+        await post.send(head(site.host, client.target, "POST", length) + said[:4])
+        await asyncio.sleep(0.05)
+        async with succeeding(site, new) as (_, giving):
+            await giving
+            await wire.send(b"x" * 15)
+            assert (await wire.answer()).body == b"20"
+            await post.send(said[4:])
+            assert (await post.answer()).body == b"ok"
+            assert (await client.hear())[0].startswith('431[["new"')
+        assert site.alarms.messages == []
+
+
+@asynchronous
+async def test_a_polling_session_that_cannot_move_yet_is_served_where_it_is() -> None:
+    async with serving(make_app()) as site, await Wire.to(site) as wire:
+        client = await PollingClient.opened(site)
+        await client.post('40{"user":"late","wait":1.3}')
+        await wire.send(head(site.host, client.target))
+        await asyncio.sleep(0.05)
+        async with succeeding(site, make_app("new")) as (_, giving):
+            assert (await wire.answer()).body.startswith(b"40")
+            poll = await wire.request("POST", client.target, body=b'421["who"]')
+            assert poll.body == b"ok"
+            await giving
+            (heard,) = await client.hear()  # from whoever had it when it asked
+            assert heard.endswith('"late",[],"old"]]')
         assert site.alarms.messages == []
 
 

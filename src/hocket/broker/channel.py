@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import socket as sockets
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
+
+log = logging.getLogger("hocket")
 
 MOST_FILES: Final = 128  # with one message; the kernel takes 253
 LONGEST: Final = 1 << 28  # bytes of a message; a longer one is no message of ours
@@ -191,7 +194,11 @@ class Channel:
             if len(data) - start < length:
                 break
             at = start + length
-            self._received(data[start:at], self._files.popleft() if files else [])
+            came = self._files.popleft() if files and self._files else []
+            try:
+                self._received(data[start:at], came)
+            except Exception:  # else it would come again, with all before it, at each further read
+                log.exception("internal error over a message of another process")
         self._buffer = data[at:]
 
     # Moving

@@ -119,7 +119,9 @@ class LocalBroker:
             lambda data, files: self._received(link, data, files),
             lambda: self._gone(link),
             self._limit,
-            lambda full: self._on_full(peer, full),
+            # Producers wait for workers. Applications that hang are not to stop everybody: what
+            # cannot be moved to one is refused by `emptiest`.
+            lambda full: self._on_full(peer, full and role == WORKER),
         )
         if self._held:
             link.channel.hold()
@@ -130,7 +132,7 @@ class LocalBroker:
         channel = Channel(
             self._loop,
             socket,
-            lambda data, files: self._emitted(data, files),
+            lambda data, files: self._emitted(channel, data, files),
             lambda: self._emitters.discard(channel),
         )
         self._emitters.add(channel)
@@ -138,9 +140,15 @@ class LocalBroker:
             channel.hold()
         return channel
 
-    def _emitted(self, data: bytes, files: list[int]) -> None:
+    def _emitted(self, channel: Channel, data: bytes, files: list[int]) -> None:
         close_files(files)
-        message = decode(data)
+        try:
+            message = decode(data)
+        except msgspec.DecodeError as error:
+            log.warning("an Emitter of another version? What it sent is no event: %s", error)
+            self._emitters.discard(channel)
+            channel.close()
+            return
         if isinstance(message, Emit | Join | Leave | Disconnect):
             self._read(EMITTER, message)
 
@@ -189,8 +197,10 @@ class LocalBroker:
         questions are answered with `answer`.
         """
         given = []
-        for link in self._links.values():
+        for link in tuple(self._links.values()):
             link.channel.flush()
+            if link.channel.closed:  # the other process has just ended
+                continue
             fd, received, unsent = link.channel.detach()
             asked = list(link.asked)
             message = LinkTo(link.peer, received, unsent, asked, link.share, link.role)
@@ -242,10 +252,14 @@ class LocalBroker:
         return [link.share for link in self._of(WORKER)]
 
     def emptiest(self, role: str) -> int | None:
-        """The process of a role that has the fewest connections; None: there is none. It is taken
-        to have one more from now on, until it says how many.
+        """The process of a role that has the fewest connections; None: there is none, or those that
+        there are take nothing. It is taken to have one more from now on, until it says how many.
         """
-        links = [link for link in self._of(role) if not link.leaving]
+        links = [
+            link
+            for link in self._of(role)
+            if not link.leaving and (role == WORKER or not link.channel.full)
+        ]
         if not links:
             return None
         link = min(links, key=attrgetter("share"))

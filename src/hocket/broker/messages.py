@@ -6,6 +6,7 @@ alone knows who is in them there.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import msgspec
@@ -71,7 +72,9 @@ class Who(Message, frozen=True, tag=5):
 
 
 class SocketState(msgspec.Struct, array_like=True, frozen=True):
-    """What a worker tells of a socket. `head`: of the request that opened its connection."""
+    """What a worker tells of a socket. `head`: of the request that opened its connection. `auth`:
+    what its client said then, as JSON.
+    """
 
     id: str
     user: str
@@ -82,7 +85,7 @@ class SocketState(msgspec.Struct, array_like=True, frozen=True):
     address: str
     secure: bool
     opened: float
-    auth: dict[str, Any]
+    auth: bytes
 
 
 class Present(Message, frozen=True, tag=6):
@@ -154,8 +157,25 @@ _decoder: Final = msgspec.msgpack.Decoder(AnyMessage)
 
 
 def encode(message: Message) -> bytes:
-    """Raises TypeError for what MessagePack cannot hold."""
-    return _encoder.encode(message)
+    """Raises TypeError for what MessagePack cannot hold. An integer of more than 64 bits, which a
+    client's JSON may have, becomes what it is to JavaScript: a double.
+    """
+    try:
+        return _encoder.encode(message)
+    except OverflowError:
+        return _encoder.encode(_in_doubles(message))
+
+
+def _in_doubles(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return type(value)(*[_in_doubles(getattr(value, each)) for each in value.__struct_fields__])
+    if isinstance(value, dict):
+        return {key: _in_doubles(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_doubles(each) for each in value]
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return float(value) if abs(value) < 2**1023 else math.copysign(math.inf, value > 0 or -1)
+    return value
 
 
 def decode(data: bytes) -> AnyMessage:

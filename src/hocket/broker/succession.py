@@ -27,8 +27,9 @@ from hocket.broker.roles import WORKER
 
 
 class SocketOf(msgspec.Struct, array_like=True, frozen=True):
-    """A socket of a session. `calls`: ids of events whose acks the old process waits for. `seen`:
-    see hub.Doorkeeper. `expires`: when its client's token does (seconds since 1970; 0: never).
+    """A socket of a session. `auth`: what its client said, as JSON. `calls`: ids of events whose
+    acks the old process waits for. `seen`: see hub.Doorkeeper. `expires`: when its client's token
+    does (seconds since 1970; 0: never).
     """
 
     id: str
@@ -36,7 +37,7 @@ class SocketOf(msgspec.Struct, array_like=True, frozen=True):
     user: str
     rooms: list[str]
     data: dict[str, Any]
-    auth: dict[str, Any]
+    auth: bytes
     calls: list[int]
     seen: int = -1
     expires: float = 0.0

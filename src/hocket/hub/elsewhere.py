@@ -92,7 +92,8 @@ class RemoteSocket:
     @property
     def handshake(self) -> Handshake:
         state = self.state
-        return Handshake(state.head, state.address, state.opened, state.secure, state.auth)
+        auth = msgspec.json.decode(state.auth) if state.auth else None
+        return Handshake(state.head, state.address, state.opened, state.secure, auth)
 
     def emit(self, event: str, *args: Any) -> None:
         """As Socket.emit."""
@@ -310,26 +311,24 @@ def _state(socket: Socket | RemoteSocket) -> SocketState:
         connection.address,
         connection.secure,
         connection.opened,
-        portable(socket.handshake.auth),
+        socket.auth_json,
     )
 
 
 def portable(data: dict[str, Any]) -> dict[str, Any]:
-    """What of `socket.data` can travel: what msgspec encodes. The rest stays, and the log
-    says so.
+    """What of `socket.data` can travel: what msgspec encodes, under names. The rest stays, and the
+    log says so.
     """
-    if not data:
-        return data
-    try:
-        msgspec.msgpack.encode(data)
-        return data
-    except (TypeError, ValueError, RecursionError):
-        return {key: value for key, value in data.items() if _can_travel(key, value)}
+    return {key: value for key, value in data.items() if _can_travel(key, value)}
 
 
-def _can_travel(key: str, value: Any) -> bool:
+def _can_travel(key: Any, value: Any) -> bool:
     try:
-        msgspec.msgpack.encode(value)
+        if not isinstance(key, str):
+            raise TypeError(f"its key is no str, but {type(key).__name__}")
+        msgspec.msgpack.encode((key, value))
+        return True
+    except OverflowError:  # `encode` makes a double of it
         return True
     except (TypeError, ValueError, RecursionError) as error:
         log.warning("socket.data[%r] is not told to other workers: %s", key, error)

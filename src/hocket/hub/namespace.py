@@ -41,6 +41,8 @@ class Namespace:
             if name != socket.id:
                 room = self.rooms.get(name)
                 if room is None:
+                    if not isinstance(name, str):  # what a client sent, most likely
+                        raise TypeError(f"a room is a str, not {name!r}")
                     room = self.rooms[name] = Room(name)
                 if room not in socket.joined:
                     room.add(socket)

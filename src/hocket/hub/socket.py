@@ -31,7 +31,6 @@ class Socket:
 
     Attributes:
         id: this socket's id (str), also the name of a room that only it is in.
-        user: who the client is (str); empty until a handler or the server's identity rules set it.
         recovered: whether this socket continues an earlier one with nothing lost (bool).
 
     Source: Socket.IO server API, class Socket.
@@ -40,8 +39,9 @@ class Socket:
     # `connection` is the client's; `end` is where packets for this socket go: the same, or a
     # stand-in while `connect` runs.
     __slots__ = (
-        "_auth",
         "_data",
+        "_user",
+        "auth_json",
         "calls",
         "connection",
         "end",
@@ -49,7 +49,6 @@ class Socket:
         "joined",
         "nsp",
         "state",
-        "user",
     )
 
     def __init__(
@@ -60,11 +59,25 @@ class Socket:
         self.connection = connection
         self.end = connection
         self.joined: tuple[Room, ...] = ()
-        self.user = ""
+        self._user = ""
         self.calls: dict[int, Call] | None = None
         self.state = CONNECTING
-        self._auth = _packed(auth) if auth else b""
+        self.auth_json = _packed(auth) if auth else b""
         self._data: dict[str, Any] | None = None
+
+    @property
+    def user(self) -> str:
+        """Who the client is (str); empty until a handler or the server's identity rules set it.
+        None makes it empty. Setting raises TypeError for what is no str: it travels to other
+        workers, and to the next process at a reload.
+        """
+        return self._user
+
+    @user.setter
+    def user(self, value: str | None) -> None:
+        if value is not None and not isinstance(value, str):
+            raise TypeError(f"socket.user is a str, not {value!r}")
+        self._user = value or ""
 
     @property
     def recovered(self) -> bool:
@@ -96,7 +109,7 @@ class Socket:
     def handshake(self) -> Handshake:
         """What the client came with; see Handshake. A new one each time."""
         connection = self.connection
-        auth = msgspec.json.decode(self._auth) if self._auth else None
+        auth = msgspec.json.decode(self.auth_json) if self.auth_json else None
         return Handshake(
             connection.head, connection.address, connection.opened, connection.secure, auth
         )
@@ -166,7 +179,10 @@ class Socket:
         return await call.one(timeout)
 
     def join(self, *rooms: str) -> None:
-        """Enter rooms (str). It gets what is sent to them from now on, and nothing from before."""
+        """Enter rooms (str). It gets what is sent to them from now on, and nothing from before.
+
+        Raises: TypeError for what is no str.
+        """
         if self.state == MOVED:
             self._itself.join(*rooms)
         elif self.state != ENDED:

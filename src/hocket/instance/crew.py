@@ -124,7 +124,7 @@ class Crew:
             self.leaving.discard(hand)
         else:
             del self.hands[hand.number]
-            if self.serving and not self.stopping:
+            if (self.serving or hand.is_ready) and not self.stopping:
                 self._replace(hand)
 
     def _replace(self, hand: Hand) -> None:
@@ -145,8 +145,14 @@ class Crew:
 
     def _start_again(self, role: Role, number: int) -> None:
         self._awaited.discard(number)
-        if not self.stopping:
+        if self.stopping:
+            return
+        try:
             self._start(role, number)
+        except OSError as error:  # no memory, no process more, or its program is being replaced
+            log.error("%s %d cannot start (%s): again in %.0f s", role.name, number, error, SLOWEST)
+            self._awaited.add(number)
+            self._loop.call_later(SLOWEST, self._start_again, role, number)
 
     async def stop(self, role: str, limit: float) -> None:
         """All of a role say goodbye, within `limit` seconds, and have ended then."""

@@ -80,7 +80,11 @@ class Desk:
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            client, _ = await loop.sock_accept(self._socket)
+            try:
+                client, _ = await loop.sock_accept(self._socket)
+            except OSError:  # no more open files, most likely
+                await asyncio.sleep(FINISH)
+                continue
             client.setblocking(False)
             self._start(self._serve(client))
 

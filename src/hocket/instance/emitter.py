@@ -76,7 +76,8 @@ class Emitter:
         timeout: seconds that a call waits while the server takes nothing.
 
     Methods raise UsageError when no server answers there, Overloaded when it takes nothing for
-    `timeout` seconds. At most once: what is on its way when the server ends is lost.
+    `timeout` seconds, TypeError for a room that is no str. At most once: what is on its way when
+    the server ends is lost.
     """
 
     def __init__(
@@ -91,12 +92,12 @@ class Emitter:
 
     def to(self, *rooms: str) -> Emitter:
         """Whoever is in any of these rooms (str), or has one of these socket ids, too."""
-        chosen = self._chosen
+        chosen, rooms = self._chosen, _names(rooms)
         return self._but(Chosen(chosen.namespace, chosen.rooms + rooms, chosen.excluded))
 
     def except_(self, *rooms: str) -> Emitter:
         """But nobody who is in any of these rooms (str)."""
-        chosen = self._chosen
+        chosen, rooms = self._chosen, _names(rooms)
         return self._but(Chosen(chosen.namespace, chosen.rooms, chosen.excluded + rooms))
 
     def _but(self, chosen: Chosen) -> Emitter:
@@ -113,11 +114,11 @@ class Emitter:
 
     def join(self, *rooms: str) -> None:
         """Put all of them into rooms (str)."""
-        self._line.send(Join(self._chosen, rooms))
+        self._line.send(Join(self._chosen, _names(rooms)))
 
     def leave(self, *rooms: str) -> None:
         """Take all of them out of rooms (str)."""
-        self._line.send(Leave(self._chosen, rooms))
+        self._line.send(Leave(self._chosen, _names(rooms)))
 
     def disconnect(self, close: bool = False) -> None:
         """End all of them; with `close` their whole connections."""
@@ -126,3 +127,10 @@ class Emitter:
     def close(self) -> None:
         """Close the connection; the next call makes another."""
         self._line.close()
+
+
+def _names(rooms: tuple[str, ...]) -> tuple[str, ...]:
+    for room in rooms:
+        if not isinstance(room, str):
+            raise TypeError(f"a room is a str, not {room!r}")
+    return rooms

@@ -93,11 +93,13 @@ class Foreground:
         if run_dir:
             self._open_desk(run_dir)
         print(f"Hocket serves {url_of(self._listener)}", flush=True)
-        reloading = loop.create_task(self._reload_when_asked(self._listener.dup()))
+        copy = self._listener.dup()
+        reloading = loop.create_task(self._reload_when_asked(copy))
         await self._stop.wait()
         if worker.entrance.listener is None:  # taken over: the supervisor that this becomes stops
             await reloading
         reloading.cancel()
+        copy.close()
         await worker.stop()
         if self._desk is not None:
             self._desk.close()
@@ -138,6 +140,10 @@ class Foreground:
             except Refused as refused:
                 log.error("%s", refused)
                 settle(asked, refused)
+            except Exception:  # part of what it has may be gone: whoever runs it starts it anew
+                log.exception("internal error while reloading: the server ends")
+                self._stop.set()
+                raise
 
 
 def _stop_once(loop: asyncio.AbstractEventLoop, number: int, stop: asyncio.Event) -> None:

@@ -20,6 +20,7 @@ from hocket.broker.messages import Moved, encode
 from hocket.broker.succession import (
     Acked,
     Answered,
+    FromOld,
     Given,
     LinkTo,
     Pass,
@@ -66,20 +67,35 @@ class Heir:
         worker: prepared, and not open yet.
         socket: to the old process.
         took: called when everything is here.
+        bereft: called when the old process ends before that: what it had is gone, and so is the way
+            to the other workers.
     """
 
-    def __init__(self, worker: Worker, socket: sockets.socket, took: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        socket: sockets.socket,
+        took: Callable[[], None],
+        bereft: Callable[[], None],
+    ) -> None:
         assert worker.broker is not None
         self._worker = worker
         self._broker: LocalBroker = worker.broker
         self._mover = Mover(worker.hub, worker.reactor, worker.http, worker.gateway)
         self._took = took
+        self._bereft: Callable[[], None] | None = bereft
         worker.engine.pause(MOVING, True)
         loop = asyncio.get_running_loop()
         self._broker.old = Channel(loop, socket, self._received, self._ended)
 
     def _received(self, data: bytes, files: list[int]) -> None:
-        message = decode_from_old(data)
+        try:
+            self._take(decode_from_old(data), files)
+        except Exception:
+            log.exception("internal error over what the old process gave")
+            close_files(files)
+
+    def _take(self, message: FromOld, files: list[int]) -> None:
         if isinstance(message, Session):
             self._mover.put_together(message, files, self._forward)
         elif isinstance(message, Moved):
@@ -101,6 +117,7 @@ class Heir:
         self._worker.garbage.stay()  # or the next tick would look at everybody who has moved
         self._worker.engine.pause(MOVING, False)
         self._mover.start()
+        self._bereft = None
         self._took()
 
     def _forward(self, socket: Socket, id: int) -> Forward:
@@ -108,6 +125,8 @@ class Heir:
 
     def _ended(self) -> None:
         self._broker.old = None
+        if self._bereft is not None:
+            self._bereft()
 
 
 class Giver:
@@ -167,7 +186,7 @@ class Giver:
 
     def _busy(self) -> bool:
         worker = self._worker
-        streams = any(stream.busy for stream in worker.http.streams())
+        streams = any(stream.busy or stream.request for stream in worker.http.streams())
         running = bool(worker.tasks or worker.hub.dispatch.tasks)
         return running or streams or bool(worker.engine.connections) or self._has_old()
 
@@ -210,10 +229,20 @@ class Giver:
             self._send(parcel)
 
     def _send(self, parcel: Parcel) -> None:
-        self._channel.send(encode(parcel.message), parcel.files)
+        try:
+            data = encode(parcel.message)
+        except (TypeError, ValueError, RecursionError):
+            log.exception("internal error: a session cannot move; its client has to come anew")
+            close_files(parcel.files)
+        else:
+            self._channel.send(data, parcel.files)
 
     def _pass_on(self, stream: HttpStream, request: Request, data: bytes) -> bool:
-        """What HttpTransport asks as `elsewhere`: every further request is for the new process."""
+        """What HttpTransport asks as `elsewhere`: every further request is for the new process, but
+        for those of sessions that could not move yet.
+        """
+        if request.params().get("sid", "") in self._worker.engine.connections:
+            return False
         if (parcel := self._mover.parcel_of(stream, data)) is not None:
             self._send(parcel)
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket as sockets
 from typing import Final
@@ -24,6 +25,8 @@ from hocket.instance.control import (
 from hocket.instance.handover import Giver, Heir
 from hocket.instance.place import Place, leave_signals
 from hocket.instance.worker import Worker
+
+log = logging.getLogger("hocket")
 
 ORPHANED: Final = 1.5  # seconds that a process may take to end when its supervisor has died
 
@@ -96,7 +99,7 @@ class WorkerMember(Member):
     async def begin(self) -> None:
         await super().begin()
         if self._old is not None:
-            self._heir = Heir(self.worker, self._old, lambda: self.say(Took()))
+            self._heir = Heir(self.worker, self._old, lambda: self.say(Took()), _give_up)
 
     async def finish(self) -> None:
         if self._giver is not None:
@@ -115,3 +118,9 @@ class WorkerMember(Member):
             self.end.set()
         elif isinstance(message, Stop) and self._giver is not None:
             self._giver.hurry()
+
+
+def _give_up() -> None:
+    """The supervisor starts another, which is joined to the others as this one never was."""
+    log.error("the worker before this one ended before it had given all: this one ends, too")
+    os._exit(1)

@@ -19,7 +19,7 @@ from hocket.instance.hand import Hand
 log = logging.getLogger("hocket")
 
 STARTING: Final = 60.0  # seconds that new code may take to start
-_NOT: Final = "not reloaded: {}; everything goes on as it was"
+NOT: Final = "not reloaded: {}; everything goes on as it was"
 
 
 class Reloader:
@@ -73,17 +73,21 @@ class Reloader:
 
     async def _start(self, old: Hand, number: int, socket: sockets.socket | None = None) -> Hand:
         """A new process like an old one, ready, which nobody knows yet. Raises Refused."""
-        new = self._crew.launch(old.role, number, socket)
+        try:
+            new = self._crew.launch(old.role, number, socket)
+        except OSError as error:
+            raise Refused(NOT.format(f"no process can be started ({error})")) from None
+        finally:
+            if socket is not None:
+                socket.close()
         self._crew.leaving.add(new)
-        if socket is not None:
-            socket.close()
         timer = self._loop.call_later(STARTING, new.process.kill)
         ready = await new.ready
         timer.cancel()
         if not ready or self._crew.hands.get(old.number) is not old or not old.is_ready:
             new.process.kill()
             why = f"{old} has ended" if ready else "the new code does not start"
-            raise Refused(_NOT.format(why))
+            raise Refused(NOT.format(why))
         return new
 
     async def _renew(self, old: Hand) -> None:

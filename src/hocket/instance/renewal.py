@@ -13,7 +13,7 @@ from hocket.instance.control import Open
 from hocket.instance.desk import Desk, Refused
 from hocket.instance.hand import Hand
 from hocket.instance.handover import Giver
-from hocket.instance.reloading import STARTING
+from hocket.instance.reloading import NOT, STARTING
 from hocket.instance.roles import roles_of
 from hocket.instance.supervisor import command, supervise
 from hocket.instance.worker import Worker
@@ -54,15 +54,19 @@ class Renewal:
         """Does not return when the new code starts. Raises Refused when it does not."""
         ours, theirs = sockets.socketpair()
         with theirs:
-            new = Hand.launch(
-                self._roles[0],
-                0,
-                command(),
-                self._listener,
-                lambda hand, message: None,
-                self._ended,
-                theirs,
-            )
+            try:
+                new = Hand.launch(
+                    self._roles[0],
+                    0,
+                    command(),
+                    self._listener,
+                    lambda hand, message: None,
+                    self._ended,
+                    theirs,
+                )
+            except OSError as error:
+                ours.close()
+                raise Refused(NOT.format(f"no process can be started ({error})")) from None
         self._new = new
         loop = asyncio.get_running_loop()
         timer = loop.call_later(STARTING, new.process.kill)
@@ -70,10 +74,8 @@ class Renewal:
         timer.cancel()
         if not ready or self._stop.is_set():
             ours.close()
-            new.process.kill()
-            while new.process.poll() is None:  # noqa: ASYNC110 - SIGCHLD is the app's
-                await asyncio.sleep(0.01)
-            raise Refused("not reloaded: the new code does not start; everything goes on as it was")
+            await self._kill()
+            raise Refused(NOT.format("the new code does not start"))
         desk = self._desk.leave() if self._desk is not None else -1
         self._giver = giver = Giver(self._worker, ours)
         opening = loop.create_task(self._open())
@@ -85,10 +87,18 @@ class Renewal:
         hurrying.cancel()
         if self._desk is not None:
             await self._desk.finish()
-        control, _, _ = new.channel.detach()
-        adopted = new.process.pid, control
+        adopted = None
+        if new.channel.closed:  # it has died in the meantime: the supervisor starts all anew
+            await self._kill()
+        else:
+            adopted = new.process.pid, new.channel.detach()[0]
         asked = self._stop.is_set(), self._reload.is_set()
         supervise(self._listener, self._worker.settings, self._roles, adopted, *asked, desk)
+
+    async def _kill(self) -> None:
+        self._new.process.kill()
+        while self._new.process.poll() is None:  # noqa: ASYNC110 - SIGCHLD is the app's
+            await asyncio.sleep(0.01)
 
     async def _open(self) -> None:
         if await self._new.took:

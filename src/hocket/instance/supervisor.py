@@ -196,6 +196,7 @@ class Supervisor:
 
     async def _end(self) -> None:
         self._crew.stopping = True
+        self._listener.close()  # who comes now is refused, and can try elsewhere
         others = [role.name for role in self._plan.roles if role.name != WORKER]
         await self._crew.stop(WORKER, STOPPING + self._plan.drain_time)
         for name in reversed(others):

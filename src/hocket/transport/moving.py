@@ -137,13 +137,9 @@ class Mover:
             socket.state = MOVED
 
     def idle_streams(self) -> list[Parcel]:
-        """HTTP connections that wait for a request."""
-        idle = [
-            stream
-            for stream in self._http.streams()
-            if not stream.busy and stream.request is None and not stream.leaving
-        ]
-        parcels = [self.parcel_of(stream, stream.buffer) for stream in idle]
+        """HTTP connections that wait for a request, or for the rest of one."""
+        idle = [stream for stream in self._http.streams() if _is_idle(stream)]
+        parcels = [self.parcel_of(stream, _unread(stream)) for stream in idle]
         return [parcel for parcel in parcels if parcel is not None]
 
     def parcel_of(self, stream: HttpStream, data: bytes) -> Parcel | None:
@@ -201,8 +197,8 @@ class Mover:
         nsp = self._hub.namespace(one.namespace)
         if nsp is None:
             return False
-        socket = Socket(one.id, nsp, connection, one.auth)
-        socket.user, socket.state = one.user, CONNECTED
+        socket = Socket(one.id, nsp, connection, None)
+        socket.auth_json, socket.user, socket.state = one.auth, one.user, CONNECTED
         if one.data:
             socket.data.update(one.data)
         connection.sockets += (socket,)
@@ -224,7 +220,7 @@ class Mover:
             socket.user,
             socket.room_names(),
             portable(socket.data),
-            portable(socket.handshake.auth),
+            socket.auth_json,
             list(socket.calls or ()),
             -1 if doorkeeper is None else doorkeeper.seen_by(socket),
             0.0 if expiry is None else expiry.end_of(socket.id),
@@ -264,3 +260,19 @@ class Mover:
         made = self._http.waiting(fd, stream.peer, stream.over_tls)
         made.buffer, made.keep_alive = stream.buffer, stream.keep_alive
         return made
+
+
+def _is_idle(stream: HttpStream) -> bool:
+    """Whether nobody serves its request yet, and what it has said of that can be said again."""
+    if stream.busy or stream.leaving:
+        return False
+    return stream.request is None or (stream.request.length is not None and stream.backlog is None)
+
+
+def _unread(stream: HttpStream) -> bytes:
+    """What it has said of a request that is not whole, as if no part of it had been read."""
+    if stream.request is None or stream.body is None:
+        return stream.buffer
+    said = stream.request.head + stream.body.take()
+    stream.request = stream.body = None
+    return said

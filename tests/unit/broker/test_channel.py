@@ -191,3 +191,23 @@ async def test_what_is_no_message_ends_it(bad: bytes) -> None:
     theirs.send(bad)
     await eventually(lambda: end.ends == 1)
     theirs.close()
+
+
+@asynchronous
+async def test_a_message_that_nobody_could_take_is_not_handed_on_again(caplog: Any) -> None:
+    with pair() as (one, other):
+        keep = other.channel._received
+
+        def received(data: bytes, files: list[int]) -> None:
+            keep(data, files)
+            if data == b"bad":
+                raise ValueError("no message of ours")
+
+        other.channel._received = received
+        for message in (b"first", b"bad", b"second"):
+            one.channel.send(message)
+        await eventually(lambda: len(other.heard) >= 3)
+        one.channel.send(b"third")
+        await eventually(lambda: len(other.heard) >= 4)
+        assert other.heard == [b"first", b"bad", b"second", b"third"]
+        assert "no message of ours" in caplog.text

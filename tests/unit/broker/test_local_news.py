@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hocket.broker.local import NEWS, NEWS_EACH, SEVERAL, LocalBroker
+from hocket.broker.messages import Moved
+from hocket.broker.roles import APP, WORKER
 from tests.support import asynchronous, eventually
 
 MANY = 4 * SEVERAL + 3
@@ -62,3 +64,24 @@ async def test_those_who_count_along_are_told_too_that_nothing_has_changed() -> 
         one.tick(0, unchanged=False)
         one.tick(0, unchanged=True)
         await eventually(lambda: other.shares() == [0])
+
+
+@asynchronous
+async def test_applications_that_hang_are_avoided_and_stop_nobody() -> None:
+    pauses: list[bool] = []
+    broker = LocalBroker(asyncio.get_running_loop(), pauses.append, lambda *_: None, limit=1_000)
+    ends = [sockets.socketpair() for _ in range(2)]
+    broker.link(1, ends[0][0], APP)
+    broker.link(2, ends[1][0], WORKER)
+    try:
+        for _ in range(100):
+            broker.send(1, Moved("", False, bytes(10_000)))
+        await asyncio.sleep(0)
+        assert (pauses, broker.emptiest(APP)) == ([], None)
+        for _ in range(100):
+            broker.send(2, Moved("", False, bytes(10_000)))
+        assert (pauses, broker.emptiest(WORKER)) == ([True], 2)
+    finally:
+        broker.close()
+        for _, other in ends:
+            other.close()

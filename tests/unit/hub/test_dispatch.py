@@ -279,7 +279,7 @@ def test_auth_is_kept_as_the_client_sent_it() -> None:
     auth = {"user": "ada", "big": 10**30, "part": 0.1, "more": [None, True, {"": "\U0001f600"}]}
     connected(world, b"40" + msgspec.json.encode(auth))
     assert seen[0].handshake.auth == auth
-    assert isinstance(seen[0]._auth, bytes)  # a fifth of the dict
+    assert isinstance(seen[0].auth_json, bytes)  # a fifth of the dict
 
 
 def test_auth_may_be_as_deep_as_it_can_be_read() -> None:
