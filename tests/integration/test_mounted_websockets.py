@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hocket import App
+from hocket.transport.asgi_websocket import AsgiWebSocket
 from tests.support import (
     BINARY,
     CLOSE,
@@ -262,6 +263,47 @@ async def test_an_application_waits_for_a_client_that_does_not_read() -> None:
         for _ in range(400):
             assert await wire.frame() == (BINARY, bytes(100_000))
         assert await wire.close_code() == 1000
+
+
+@asynchronous
+async def test_several_tasks_wait_for_a_slow_client_and_for_a_message() -> None:
+    done: list[str] = []
+
+    async def talk(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPT)
+
+        async def say(name: str) -> None:
+            await send({"type": "websocket.send", "bytes": bytes(8_000_000)})
+            done.append(name)
+
+        async def hear(name: str) -> None:
+            message = await receive()
+            done.append(message.get("text") or message["type"])
+
+        await asyncio.gather(*map(say, ("one", "two", "three")), hear("a"), hear("b"))
+
+    async with mounting(talk, max_outbox=100_000) as site, await Wire.to(site, 4096) as wire:
+        await wire.upgrade("/ws")
+        await turns(20)
+        assert done == ["one"]  # which leaves at the end of the turn
+        for _ in range(3):
+            assert len((await wire.frame())[1]) == 8_000_000
+        await eventually(lambda: set(done) == {"one", "two", "three"})
+        await wire.send(frame(TEXT, b"a message") + frame(CLOSE, b""))
+        await eventually(lambda: done[3:] == ["a message", "websocket.disconnect"])
+
+
+@asynchronous
+async def test_who_pings_and_never_reads_the_pongs_fills_no_memory() -> None:
+    async with mounting(echo) as site, await Wire.to(site, 4096) as wire:
+        await wire.upgrade("/ws")
+        (end,) = site.worker.reactor.endpoints()
+        for _ in range(200):
+            await wire.send(frame(PING, b"p" * 125) * 500)
+        assert isinstance(end, AsgiWebSocket)
+        assert end.backlog is not None
+        assert end.backlog.size < 200_000
 
 
 @asynchronous

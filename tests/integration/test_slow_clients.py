@@ -14,6 +14,7 @@ from hocket import App, Socket
 from hocket.transport.http import HttpStream
 from tests.support import (
     PING,
+    Gone,
     PollingClient,
     Site,
     WebSocketClient,
@@ -135,3 +136,27 @@ def http_backlog(site: Site) -> int:
     """Bytes of answers that wait in the server."""
     ends = [end for end in site.worker.reactor._table.values() if isinstance(end, HttpStream)]
     return sum(end.backlog.size for end in ends if end.backlog is not None)
+
+
+@asynchronous
+async def test_who_takes_a_long_answer_slowly_gets_all_of_it() -> None:
+    """However long a connection may rest: it does not. Who takes nothing is let go."""
+    app = App()
+
+    @app.get("/big")
+    def big() -> bytes:
+        return bytes(12_000_000)
+
+    async with serving(app, request_timeout=0.4, keep_alive=0.2) as site:
+        slow, sloth = [await Wire.to(site, receive_buffer=4096) for _ in range(2)]
+        for wire in (slow, sloth):
+            await wire.send(head(site.host, "/big"))
+        await slow.up_to(b"\r\n\r\n")
+        for _ in range(12):
+            await slow.exactly(1_000_000)
+            await asyncio.sleep(0.1)
+        await eventually(lambda: http_backlog(site) == 0)
+        with pytest.raises((Gone, ConnectionResetError)):
+            await sloth.exactly(13_000_000)
+        slow.close()
+        sloth.close()

@@ -195,3 +195,17 @@ async def test_own_routes_and_other_methods_come_first() -> None:
         listener = await Listener.opened(site, "/stream")
         assert await listener.event() == {"retry": "2000"}
         listener.close()
+
+
+@asynchronous
+async def test_the_answer_before_it_is_not_lost() -> None:
+    app = App()
+
+    @app.get("/page")
+    def page() -> str:
+        return "a page"
+
+    async with serving(app) as site, await Wire.to(site) as wire:
+        await wire.send(head(site.host, "/page") + head(site.host, "/events"))
+        assert (await wire.answer()).body == b"a page"
+        await wire.up_to(b"retry: 2000\n\n")

@@ -119,6 +119,11 @@ class Engine:
             for upgrades in ([], ["websocket"])
         ]
 
+    @property
+    def paused(self) -> bool:
+        """Whether nobody is read from."""
+        return bool(self._paused)
+
     def _pause_fanout(self, paused: bool) -> None:
         self.on_fanout_paused(paused)
         self.pause(FANOUT, paused)
@@ -185,12 +190,12 @@ class Engine:
             wheel.put(connection.sid, 1)
 
     def tick(self, now: float) -> None:
-        """Once every `heartbeats.tick` seconds. When the loop was held for longer, nobody is judged
-        this time: the pongs that came meanwhile are not read yet.
+        """Once every `heartbeats.tick` seconds. When the loop was held for longer, or while nobody
+        is read from, nobody is judged: the pongs that came meanwhile are not read yet.
         """
         before = self.heartbeats.now
         due = list(self.heartbeats.advance(now))
-        late = (self.heartbeats.now - before) * self.heartbeats.tick > HELD
+        late = (self.heartbeats.now - before) * self.heartbeats.tick > HELD or self.paused
         for sid in due:
             if (connection := self.connections.get(sid)) is not None:
                 self._beat(connection, late)

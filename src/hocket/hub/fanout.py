@@ -234,7 +234,9 @@ class FanoutQueue:
                     [connection for room in rooms for connection in room.snapshot()] + singles
                 )
             )
-        self._counts.events_out += len(members) - len(excluded)
+        self._counts.events_out += len(members)
+        if excluded:
+            self._counts.events_out -= _members_of(excluded, rooms, singles)
         if len(members) <= self._inline:
             self._inline -= len(members)
             self._schedule()
@@ -362,3 +364,11 @@ class FanoutQueue:
         if self.paused and self.pending_bytes <= self._max_pending // 2:
             self.paused = False
             self._pause(False)
+
+
+def _members_of(some: frozenset[Connection], rooms: list[Room], singles: list[Connection]) -> int:
+    """How many of some are meant by an event to these rooms and singles."""
+    return sum(
+        one in singles or any(s.id in room.members for room in rooms for s in one.sockets)
+        for one in some
+    )

@@ -64,7 +64,7 @@ class Exchange:
 
     __slots__ = (
         "_awaited", "_chunked", "_complete", "_date", "_gone", "_http", "_left", "_parts",
-        "_request", "_silent", "_size", "_start", "_started", "_stream", "_told", "_waiter",
+        "_request", "_silent", "_size", "_start", "_started", "_stream", "_told", "_waiting",
         "_whole",
     )  # fmt: skip
 
@@ -82,7 +82,7 @@ class Exchange:
         self._awaited = request.expects  # the client waits to be told that its body is wanted
         self._start: tuple[int, list[Field]] | None = None  # a response's, until its body begins
         self._left: int | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiting: asyncio.Event | None = None  # of all that wait in `receive`
         stream.on_abort = self._abort
 
     async def run(self, app: AsgiApp, scope: Scope) -> None:
@@ -132,9 +132,9 @@ class Exchange:
         self._wake()
 
     def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.set()
 
     async def receive(self) -> Message:
         """The application's `receive`."""
@@ -142,8 +142,9 @@ class Exchange:
             self._awaited = False
             self._http.send(self._stream, CONTINUE)
         while not (self._parts or self._gone or self._complete or (self._whole and not self._told)):
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
+            if self._waiting is None:
+                self._waiting = asyncio.Event()
+            await self._waiting.wait()
         if self._gone or self._complete:
             return {"type": "http.disconnect"}
         parts, self._parts = self._parts, []

@@ -36,7 +36,7 @@ class AsgiWebSocket:
     """One WebSocket, as its application sees it."""
 
     __slots__ = (
-        "_denial", "_inbox", "_size", "_switch", "_waiter", "answered", "backlog", "fd", "on_room",
+        "_denial", "_inbox", "_size", "_switch", "_waiting", "answered", "backlog", "fd", "on_room",
         "receiver", "state", "timer", "transport",
     )  # fmt: skip
 
@@ -45,7 +45,7 @@ class AsgiWebSocket:
         self.fd = -1
         self.state = CONNECTING
         self.backlog: Backlog | None = None
-        self.on_room: asyncio.Future[None] | None = None
+        self.on_room: asyncio.Event | None = None
         self.receiver = websocket.Receiver(transport.max_payload)
         self.answered = True
         self.timer: Any = None
@@ -53,7 +53,7 @@ class AsgiWebSocket:
         self._denial: tuple[int, list[tuple[bytes, bytes]], list[bytes]] | None = None
         self._inbox: deque[Message] = deque([{"type": "websocket.connect"}])
         self._size = 0
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiting: asyncio.Event | None = None  # of all that wait in `receive`
 
     @property
     def full(self) -> bool:
@@ -62,8 +62,9 @@ class AsgiWebSocket:
     async def receive(self) -> Message:
         """The application's `receive`."""
         while not self._inbox:
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
+            if self._waiting is None:
+                self._waiting = asyncio.Event()
+            await self._waiting.wait()
         message = self._inbox.popleft()
         if message["type"] == "websocket.disconnect":
             self._inbox.append(message)  # whoever asks again is told again
@@ -77,9 +78,9 @@ class AsgiWebSocket:
         """Something that `receive` gives."""
         self._inbox.append(message)
         self._size += _cost(message)
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.set()
 
     async def send(self, message: Message) -> None:
         """The application's `send`. Raises ConnectionError when the client has gone."""
@@ -258,7 +259,8 @@ class AsgiWebSocketTransport:
         elif opcode == websocket.BINARY:
             end.tell({"type": "websocket.receive", "bytes": payload})
         elif opcode == websocket.PING:
-            self.out.send(end, websocket.frame(websocket.PONG, payload))
+            if end.backlog is None:  # else who pings and never reads could fill the memory
+                self.out.send(end, websocket.frame(websocket.PONG, payload))
         elif opcode == websocket.PONG:
             end.answered = True
         else:
@@ -285,7 +287,8 @@ class AsgiWebSocketTransport:
         end.timer = self._loop.call_later(self._interval, lambda: self._beat(end))
 
     def _beat(self, end: AsgiWebSocket) -> None:
-        if not end.answered and not end.full:  # one that is not read from could not show its pong
+        unread = end.full or self._reactor.paused  # who is not read from could not show its pong
+        if not end.answered and not unread:
             self.ended(end)
             return
         end.answered = False

@@ -168,6 +168,7 @@ class Gateway:
         try:
             if not self._origins.admits(request):
                 raise Refused((FORBIDDEN[0], ORIGIN), 403)
+            stream.transport.out.release(stream)  # the answer to a request before
             self._enter(stream, request, lambda: self.sse.open(stream, request, headers, explain))
         except Refused as refused:
             whole = response(refused.status, [_JSON, *headers], refused.body, close=True)

@@ -77,7 +77,7 @@ class HttpStream:
         self.leaving = False
         self.backlog: Backlog | None = None
         self.on_abort: Callable[[], None] | None = None
-        self.on_room: asyncio.Future[None] | None = None
+        self.on_room: asyncio.Event | None = None
         self.since = 0
 
 
@@ -189,13 +189,15 @@ class HttpTransport:
                 self._check(stream)
 
     def _check(self, stream: HttpStream) -> None:
-        resting = not stream.buffer and stream.request is None
+        resting = not stream.buffer and stream.request is None and stream.backlog is None
         due = stream.since + (self._keep_alive_ticks if resting else self._request_ticks)
         waits = stream.busy and (stream.intake is None or stream.intake.full)
         if waits or self._wheel.now < due:
             self._wheel.put(stream, self._request_ticks if waits else due - self._wheel.now)
-        elif stream.busy:
-            self.ended(stream)  # a body that comes too slowly, of a request that has begun
+        elif stream.busy or stream.backlog is not None:
+            self.ended(
+                stream
+            )  # a body, or an answer to a client that takes it, that goes too slowly
         elif resting:
             self._reactor.close(stream)
         else:
@@ -231,6 +233,7 @@ class HttpTransport:
         self.out.wake(stream)
 
     def writable(self, stream: HttpStream) -> None:
+        stream.since = self._wheel.now
         try:
             if not self.out.write_out(stream):
                 return
@@ -293,6 +296,9 @@ class HttpTransport:
             )
         if request.upgrade and request.length == 0:
             self.out.release(stream)  # the answer to a request before
+            if stream.backlog is not None:
+                stream.buffer = data  # once that answer is out
+                return None
             if self.upgrade(stream, request, rest):
                 return None
         if self.begin is not None and self._begin_early(stream, request):

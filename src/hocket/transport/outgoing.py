@@ -22,7 +22,7 @@ class Sender(Endpoint, Protocol):
     """
 
     backlog: Backlog | None
-    on_room: asyncio.Future[None] | None
+    on_room: asyncio.Event | None
 
 
 S = TypeVar("S", bound=Sender)
@@ -84,15 +84,16 @@ class Outgoing(Generic[S]):
         return True
 
     def wake(self, end: S) -> None:
-        """Whoever waits in `room` looks again: there is room, or the client is gone."""
+        """All who wait in `room` look again: there is room, or the client is gone."""
         waiting, end.on_room = end.on_room, None
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
+        if waiting is not None:
+            waiting.set()
 
     async def room(self, end: S) -> None:
         """Wait until little enough waits for the client. Raises ConnectionError when it is gone."""
         while end.fd >= 0 and end.backlog is not None and end.backlog.size > self._max_outbox:
-            end.on_room = asyncio.get_running_loop().create_future()
-            await end.on_room
+            if end.on_room is None:
+                end.on_room = asyncio.Event()
+            await end.on_room.wait()
         if end.fd < 0:
             raise ConnectionError("the client has gone")

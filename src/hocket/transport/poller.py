@@ -71,7 +71,7 @@ class EpollPoller:
         self._epoll.unregister(fd)
 
     def again(self, fd: int) -> None:
-        with suppress(FileNotFoundError):  # it was removed meanwhile
+        with suppress(OSError):  # it was removed, or closed, meanwhile
             self._epoll.modify(fd, self._mask)
 
     def pause(self, paused: bool) -> None:

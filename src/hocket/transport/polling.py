@@ -38,6 +38,7 @@ FAREWELL: Final = (
     30.0  # seconds in which a client may fetch the last packets of a session that the server closed
 )
 ANSWER: Final = 16  # packets in an answer; python-socketio's client gives up at more
+AGAIN: Final = 1.0  # seconds until somebody is judged who could not be heard
 ON_TIME: Final = 0.05  # seconds that a timer may be late without the plan being changed
 _TEXT = (b"content-type", b"text/plain; charset=UTF-8")
 _HTML = (
@@ -339,5 +340,7 @@ class PollingTransport(SessionTransport):
             self._plan_ping(connection, pinged)
         elif after < self._patience:
             self._plan_check(connection, pinged, self._patience)
+        elif self.engine.paused:  # nobody is read from: the answer may have come
+            self._plan_check(connection, pinged, self._clock() - pinged + AGAIN)
         else:
             self.engine.close(connection, PING_TIMEOUT)

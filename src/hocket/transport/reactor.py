@@ -78,6 +78,7 @@ class Reactor:
         self._loop = loop
         self._table: dict[int, Endpoint] = {}
         self._reading = poller(loop, self._read, False, clock)
+        self.paused = False  # whether nobody is read from
         self._writing = poller(loop, self._write, True, clock)
         self._want_write: set[int] = set()
         self._held: set[int] = set()
@@ -156,6 +157,7 @@ class Reactor:
 
     def pause(self, paused: bool) -> None:
         """Stop, or go on, reading from everybody: too much waits to be sent."""
+        self.paused = paused
         self._reading.pause(paused)
 
     def close_all(self) -> None:

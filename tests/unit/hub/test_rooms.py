@@ -42,6 +42,20 @@ def test_a_room_is_there_while_somebody_is_in_it() -> None:
     assert rooms == {}
 
 
+def test_what_is_counted_as_sent_is_what_goes_to_somebody() -> None:
+    world = World()
+    one, two, three = world.connect(), world.connect(), world.connect()
+    one.join("a")
+    two.join("a", "b")
+    before = world.engine.counts.events_out
+    Target(namespace(world), ("a",), ("b",)).emit("e")  # to one
+    Target(namespace(world), ("a",), (three.id,)).emit("e")  # to both: three is not in it
+    Target(namespace(world), ("a", three.id), ("b", three.id)).emit("e")  # to one
+    Target(namespace(world), ("nowhere",), ("a",)).emit("e")
+    assert world.engine.counts.events_out - before == 4
+    assert heard(world, one, two, three) == [['42["e"]'] * 3, ['42["e"]'], []]
+
+
 def test_joining_twice_and_leaving_what_one_is_not_in_change_nothing() -> None:
     world = World()
     socket = world.connect()

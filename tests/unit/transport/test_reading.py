@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket as sockets
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from hocket.transport.poller import BATCH, DRAIN
+from hocket.transport.poller import BATCH, DRAIN, EpollPoller
 from hocket.transport.reactor import READ, Reactor
 
 
@@ -185,3 +186,17 @@ def test_a_pause_among_those_that_were_announced_loses_nobody() -> None:
             wires.reactor.pause(False)
 
     run(scenario, reader, 4)
+
+
+def test_who_was_closed_after_it_was_announced_stops_nobody() -> None:
+    async def scenario() -> None:
+        poller = EpollPoller(asyncio.get_running_loop(), lambda fds: None, False, lambda: 0.0)
+        ours, theirs = sockets.socketpair()
+        poller.add(ours.fileno())
+        fd = ours.detach()
+        os.close(fd)
+        poller.again(fd)  # of an end that was handed out with the others
+        poller.close()
+        theirs.close()
+
+    asyncio.run(scenario())
