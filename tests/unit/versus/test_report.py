@@ -17,6 +17,7 @@ from hocket.versus.consulting import STORED
 from hocket.versus.figures import Figures, known, places
 from hocket.versus.platforms import PLATFORMS
 from hocket.versus.results import load
+from hocket.versus.scenario import ALL
 from hocket.versus.scenarios import SCENARIOS
 from hocket.versus.summary import losses
 from tests.unit.versus.reports import hello, results, stored, written
@@ -56,6 +57,12 @@ def test_the_page_needs_nothing_else() -> None:
     assert "prefers-color-scheme: dark" in page
     assert "@media print" in page
     assert "<svg" in page
+
+
+def test_what_comes_with_hocket_is_the_full_run_that_is_kept() -> None:
+    kept = Path(__file__).parents[3] / "benchmarks/results/versus-full.json"
+    assert kept.read_bytes() == STORED.read_bytes()
+    assert (FULL.kind, set(FULL.columns) >= set(ALL)) == ("full", True)
 
 
 def test_where_hocket_loses_comes_first() -> None:
