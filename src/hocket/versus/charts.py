@@ -58,11 +58,10 @@ def _draw(axis: Any, row: Row, names: list[str], keys: list[str]) -> None:
         [cell.median - cell.least for cell in cells],
         [cell.most - cell.median for cell in cells],
     ]
-    drawn = axis.barh(names, medians, height=0.72, color=[COLOURS[key] for key in keys])
-    if any(map(any, spread)):
-        axis.errorbar(
-            medians, names, xerr=spread, fmt="none", ecolor=INK, elinewidth=0.8, capsize=2
-        )
+    look: dict[str, Any] = {"height": 0.72, "color": [COLOURS[key] for key in keys]}
+    if any(map(any, spread)):  # given here, so that the figure stands behind its spread
+        look |= {"xerr": spread, "ecolor": INK, "capsize": 2, "error_kw": {"elinewidth": 0.8}}
+    drawn = axis.barh(names, medians, **look)
     axis.bar_label(drawn, [f" {number(median, row.measure)}" for median in medians], padding=3)
     axis.invert_yaxis()  # the first column on top
     axis.margins(x=0.22)
