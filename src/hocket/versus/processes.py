@@ -21,7 +21,7 @@ from hocket.versus import machine
 Answer = dict[str, Any]
 
 START_TIMEOUT = 30.0  # until a server says where it serves
-AFTER_START = 0.5  # what a server does after that line belongs to nobody's figures
+AFTER_START = 0.4  # what a server does after that line belongs to nobody's figures
 GRACE = 10.0  # for a load to end by itself
 PR_SET_PDEATHSIG = 1
 

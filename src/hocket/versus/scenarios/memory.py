@@ -61,11 +61,11 @@ MEMORY = Scenario(
     },
     run=server_memory,
     full={"few": 2_000, "clients": 15_000, "room": 50},
-    quick={"few": 500, "clients": 2_000, "room": 50},
+    quick={"few": 250, "clients": 1_000, "room": 50},
     programs=("hello", "chat"),
     loads=("chat",),
     says="PSS, so memory that is shared with other processes counts once. Of a connection: from "
-    "2,000 to 15,000 of them (quick: from 500 to 2,000), so what a server takes once is not in it.",
+    "2,000 to 15,000 of them (quick: from 250 to 1,000), so what a server takes once is not in it.",
 )
 
 

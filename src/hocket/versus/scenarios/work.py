@@ -67,7 +67,7 @@ CPU = Scenario(
     },
     run=cpu,
     full={"seconds": 5, "rate": 500},
-    quick={"seconds": 0.5, "rate": 500},
+    quick={"seconds": 0.4, "rate": 500},
     programs=("cpu",),
     loads=("http",),
     says="On one core. Each platform puts the work where its documentation says: Go into the "
@@ -115,7 +115,7 @@ IO = Scenario(
     },
     run=io,
     full={"seconds": 4, "clients": 128, "rate": 500},
-    quick={"seconds": 0.6, "clients": 128, "rate": 500},
+    quick={"seconds": 0.5, "clients": 128, "rate": 500},
     programs=("io",),
     loads=("http", "backend"),
     says="Each request reads a key over Redis' protocol (1 ms) and calls a service (5 ms); both "
