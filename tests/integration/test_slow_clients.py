@@ -147,7 +147,7 @@ async def test_who_takes_a_long_answer_slowly_gets_all_of_it() -> None:
     def big() -> bytes:
         return bytes(12_000_000)
 
-    async with serving(app, request_timeout=0.4, keep_alive=0.2) as site:
+    async with serving(app, request_timeout=1.5, keep_alive=0.2) as site:
         slow, sloth = [await Wire.to(site, receive_buffer=4096) for _ in range(2)]
         for wire in (slow, sloth):
             await wire.send(head(site.host, "/big"))

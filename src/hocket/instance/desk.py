@@ -23,6 +23,7 @@ from hocket.errors import UsageError
 NAME: Final = "hocket.sock"
 LINE: Final = 4_096  # bytes of a request
 FINISH: Final = 1.0  # seconds for answers to leave before this process becomes another
+FULL: Final = 1.0  # seconds until somebody is accepted again, where no more files may be opened
 PATIENCE: Final = 5.0  # seconds in which a request must have come
 
 Act = Callable[[], Awaitable[str]]
@@ -83,7 +84,7 @@ class Desk:
             try:
                 client, _ = await loop.sock_accept(self._socket)
             except OSError:  # no more open files, most likely
-                await asyncio.sleep(FINISH)
+                await asyncio.sleep(FULL)
                 continue
             client.setblocking(False)
             self._start(self._serve(client))

@@ -195,9 +195,7 @@ class HttpTransport:
         if waits or self._wheel.now < due:
             self._wheel.put(stream, self._request_ticks if waits else due - self._wheel.now)
         elif stream.busy or stream.backlog is not None:
-            self.ended(
-                stream
-            )  # a body, or an answer to a client that takes it, that goes too slowly
+            self.ended(stream)  # a body comes too slowly, or an answer is taken too slowly
         elif resting:
             self._reactor.close(stream)
         else:
