@@ -147,14 +147,14 @@ async def test_who_takes_a_long_answer_slowly_gets_all_of_it() -> None:
     def big() -> bytes:
         return bytes(12_000_000)
 
-    async with serving(app, request_timeout=1.5, keep_alive=0.2) as site:
+    async with serving(app, request_timeout=1.6, keep_alive=0.1) as site:
         slow, sloth = [await Wire.to(site, receive_buffer=4096) for _ in range(2)]
         for wire in (slow, sloth):
             await wire.send(head(site.host, "/big"))
         await slow.up_to(b"\r\n\r\n")
-        for _ in range(12):
-            await slow.exactly(1_000_000)
-            await asyncio.sleep(0.1)
+        for _ in range(4):
+            await slow.exactly(3_000_000)
+            await asyncio.sleep(0.5)  # longer than a connection may rest, shorter than it may take
         await eventually(lambda: http_backlog(site) == 0)
         with pytest.raises((Gone, ConnectionResetError)):
             await sloth.exactly(13_000_000)
