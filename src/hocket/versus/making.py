@@ -169,13 +169,16 @@ class Maker:
         return [str(self.interpreter()), str(self.sources("python") / f"{name}.py")]
 
     def hocket(self, name: str) -> list[str]:
-        """With the Hocket that is running, and no other that may be installed."""
+        """With the Hocket that is running, no other that may be installed, and nothing of a
+        hocket.toml where the reader is.
+        """
         paths = [str(HERE.parents[1])]
         if name in NEEDS_PACKAGES:
             paths.append(str(self._packages()))
         script = self.sources("hocket") / f"{name}.py"
         variables = [f"PYTHONPATH={':'.join(paths)}", "HOCKET_LOG_LEVEL=warning"]
-        return ["env", *variables, sys.executable, str(script)]
+        self.cache.mkdir(parents=True, exist_ok=True)
+        return ["env", f"--chdir={self.cache}", *variables, sys.executable, str(script)]
 
     def _packages(self) -> Path:
         pinned, folder = self.sources("hocket") / "requirements.txt", self.folder("hocket")
