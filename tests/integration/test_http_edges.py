@@ -260,3 +260,107 @@ async def test_a_stream_for_http_1_0_ends_with_the_connection() -> None:
     async with serving(app) as site, await Wire.to(site) as wire:
         answer = await wire.request("GET", "/stream", "Connection: keep-alive", version="1.0")
         assert (answer["transfer-encoding"], answer.body) == ("", b"onetwo")
+
+
+@pytest.mark.parametrize(
+    "trailers",
+    [
+        b"X: y\n\nGET /admin HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"X: y\rz\r\n\r\n",
+        b"no field\r\n\r\n",
+        b" X: y\r\n\r\n",
+    ],
+)
+@asynchronous
+async def test_trailers_that_two_readers_could_understand_differently(trailers: bytes) -> None:
+    bodies: list[bytes] = []
+    async with serving(app_with_uploads(bodies)) as site, await Wire.to(site) as wire:
+        start = head(site.host, "/upload", "POST", "Transfer-Encoding: chunked")
+        await wire.send(start + b"1\r\nx\r\n0\r\n" + trailers)
+        assert (await wire.answer()).status == 400
+        assert await wire.is_closed()
+        assert bodies == []
+
+
+@pytest.mark.parametrize("port", ["1" * 6, "65536", "1" * 5000])
+@asynchronous
+async def test_a_port_that_is_none(port: str) -> None:
+    """Python reads no number of 5,000 digits; a mounted application would be told of one."""
+    app = App()
+
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("it was asked")
+
+    app.mount("/app", asgi)
+    async with serving(app) as site, await Wire.to(site) as wire:
+        await wire.send(head(f"a:{port}", "/app"))
+        assert (await wire.answer()).status == 400
+        assert site.alarms.messages == []
+
+
+@asynchronous
+async def test_many_requests_in_one_packet_hold_nobody_up() -> None:
+    app, order = App(), []
+
+    @app.get("/one")
+    def one() -> str:
+        order.append("one")
+        return "one"
+
+    @app.get("/other")
+    def other() -> str:
+        order.append("other")
+        return "other"
+
+    async with serving(app) as site, await Wire.to(site) as many, await Wire.to(site) as single:
+        await single.request("GET", "/other")
+        await many.send(head(site.host, "/one") * 1_000)
+        while "one" not in order:
+            await turns(1)
+        await single.send(head(site.host, "/other"))
+        for _ in range(1_000):
+            assert (await many.answer()).body == b"one"
+        assert (await single.answer()).body == b"other"
+        assert order.index("other", 1) < 500
+        assert (await many.request("GET", "/one")).body == b"one"
+
+
+@asynchronous
+async def test_http_1_0_expects_nothing() -> None:
+    """RFC 9110 section 10.1.1."""
+    bodies: list[bytes] = []
+    async with serving(app_with_uploads(bodies)) as site, await Wire.to(site) as wire:
+        start = b"POST /upload HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+        await wire.send(start)
+        await turns(20)
+        await wire.send(b"ab")
+        assert (await wire.answer()).body == b"kept"
+
+
+@asynchronous
+async def test_a_query_that_is_too_long_for_a_listener_is_said_at_once() -> None:
+    async with serving(App()) as site:
+        answer = await ask(site, "GET", "/events?" + "&".join(f"a{n}=1" for n in range(101)))
+        assert answer.status == 400
+        await eventually(lambda: site.sessions == site.open_files == 0)
+
+
+@asynchronous
+async def test_what_a_slow_client_was_sent_before_the_end_arrives() -> None:
+    """As long as it takes some of it."""
+    size = 3_000_000
+
+    async def talk(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "bytes": bytes(size)})
+
+    app = App()
+    app.mount("/ws", talk)  # type: ignore[arg-type]
+    async with serving(app, max_outbox=2 * size) as site, await Wire.to(site, 4096) as wire:
+        await wire.upgrade("/ws")
+        for _ in range(8):  # longer than a client has to read an answer's end
+            await wire.exactly(100_000)
+            await asyncio.sleep(0.4)
+        rest = await wire.rest()
+        assert len(rest) == 10 + size + 4 - 8 * 100_000  # with the frame's head, and the close

@@ -35,6 +35,23 @@ async def test_a_chunked_body_is_read() -> None:
         assert (await wire.answer()).body == b"3"
 
 
+@asynchronous
+async def test_a_field_cannot_pass_for_another_that_a_proxy_sets() -> None:
+    """`X_Remote_User` would be the variable of `X-Remote-User`."""
+
+    def who(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [environ.get("HTTP_X_REMOTE_USER", "nobody").encode()]
+
+    async with serving(mounted(who)) as site, await Wire.to(site) as wire:
+        for fields, said in (
+            (["X_Remote_User: admin"], b"nobody"),
+            (["X_Remote_User: admin", "X-Remote-User: ada"], b"ada"),
+        ):
+            await wire.send(head(wire.host, "/old", "GET", *fields))
+            assert (await wire.answer()).body == said
+
+
 @pytest.mark.parametrize("framing", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
 @asynchronous
 async def test_half_a_body_is_not_taken_for_a_whole_one(framing: str) -> None:

@@ -27,7 +27,9 @@ MAX_FIELDS: Final = 100
 HEAD_END: Final = b"\r\n\r\n"
 
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=%:\[\]-]+")
+_PORT: Final = 5  # digits of a port
 _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ ")
+_TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*")  # RFC 9112 section 7.1.2
 _ABSOLUTE = re.compile(r"https?://([^/?#]+)", re.IGNORECASE)
 _STATUS_LINES: Final[dict[int, bytes]] = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus
@@ -179,7 +181,10 @@ def parse_head(head: bytes) -> Request:
         request.host = authority
     _set_length(request)
     if request.has(b"expect"):
-        request.expects = request.get(b"expect").lower() == b"100-continue"
+        said = request.get(
+            b"expect"
+        ).lower()  # RFC 9110 section 10.1.1: in HTTP/1.0 it says nothing
+        request.expects = said == b"100-continue" and version == "1.1"
     _set_connection(request, request.get(b"connection").lower())
     return request
 
@@ -210,7 +215,7 @@ def _set_target(request: Request, target: bytes) -> bytes:
     if not text.startswith("/") and not (text == "*" and request.method == "OPTIONS"):
         raise HTTPError(400, "the request target is not a path")
     request.path, _, request.query = text.partition("?")
-    if authority and not _HOST.fullmatch(authority):
+    if authority and not _is_host(authority):
         raise HTTPError(400, "the request target has no valid host")
     return authority
 
@@ -222,8 +227,14 @@ def _check_host(request: Request) -> None:
     """
     if not request.has(b"host") and request.version == "1.0":
         return
-    if not _HOST.fullmatch(request.host):
+    if not _is_host(request.host):
         raise HTTPError(400, "exactly one valid Host is needed")
+
+
+def _is_host(text: bytes) -> bool:
+    port = text.rpartition(b":")[2]
+    fits = not port.isdigit() or port == text or (len(port) <= _PORT and int(port) < 1 << 16)
+    return fits and _HOST.fullmatch(text) is not None
 
 
 def _set_length(request: Request) -> None:
@@ -312,6 +323,8 @@ class ChunkedBody:
                 self._start_chunk(line)
             elif not line:
                 return bytes(self._buffer)
+            elif not _TRAILER.fullmatch(line):
+                raise HTTPError(400, "bad trailer")
 
     def take(self) -> bytes:
         parts, self._parts = self._parts, []

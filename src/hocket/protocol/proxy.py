@@ -26,6 +26,7 @@ _SIZES: Final = {0x11: 4, 0x21: 16}  # TCP over IPv4 and IPv6: bytes of one addr
 _TLV_SSL: Final = 0x20
 _CLIENT_SSL: Final = 0x01
 _ELEMENT = re.compile(r'\s*([!#$%&\'*+.^_`|~\w-]+)=("(?:[^"\\]|\\.)*"|[^",;\s]*)\s*(;|,|$)')
+MOST_HOPS: Final = 32
 
 
 class Hop(NamedTuple):
@@ -64,9 +65,10 @@ def plain_address(text: str) -> str:
 
 def x_forwarded(addresses: str, schemes: str) -> list[Hop]:
     """The hops of X-Forwarded-For and X-Forwarded-Proto, the nearest last. Proxies that write one
-    scheme mean the client's.
+    scheme mean the client's. What is farther away than `MOST_HOPS` is left out: a client says it.
     """
-    clients = [plain_address(each) for each in addresses.split(",")]
+    nearest = addresses.rsplit(",", MOST_HOPS)[-MOST_HOPS:]
+    clients = [plain_address(each) for each in nearest]
     said = [each.strip().lower() for each in schemes.split(",")]
     said = [said[0]] * (len(clients) - len(said)) + said
     return [Hop(*each) for each in zip(clients, said[-len(clients) :], strict=True)]

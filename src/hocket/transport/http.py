@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -30,9 +31,12 @@ if TYPE_CHECKING:
     from hocket.transport.proxies import Proxies
 
 AHEAD: Final = 65_536  # bytes of further requests that are kept while one is answered
+TURN: Final = 16  # requests that came together and are answered before others have their turn
 ANY_SIZE: Final = 1 << 62  # of a body that is not kept
 PROGRESS: Final = 16_384  # bytes of such a body that must come in each `request_timeout`
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
+
+log = logging.getLogger("hocket")
 
 
 class Intake(Protocol):
@@ -248,6 +252,7 @@ class HttpTransport:
         """Read requests, of a stream that takes them, until one has to be waited for, or the bytes
         run out.
         """
+        served = 0
         try:
             while True:
                 read = self._read_head if stream.body is None else self._read_body
@@ -256,6 +261,11 @@ class HttpTransport:
                     return
                 data = rest
                 if not data or not self._takes(stream):
+                    break
+                served += stream.body is None
+                if served >= TURN:
+                    self._reactor.hold(stream)
+                    self._loop.defer(lambda: self._next(stream))
                     break
         except HTTPError as error:
             if stream.intake is not None:  # the answer may be under way already
@@ -393,6 +403,13 @@ class HttpTransport:
             self._loop.defer(lambda: self._next(stream))
 
     def _next(self, stream: HttpStream) -> None:
+        try:
+            self._go_on(stream)
+        except Exception:
+            log.exception("internal error over a request")
+            self.ended(stream)
+
+    def _go_on(self, stream: HttpStream) -> None:
         if stream.buffer and self._is_free(stream):
             data, stream.buffer = stream.buffer, b""
             self._reactor.release(stream)

@@ -4,7 +4,8 @@ peer to have read it.
 A `close` with unread input makes the kernel send a reset, which can overtake and destroy the answer
 that the peer should still read: a 413, a close frame with its code. So after such an answer the
 write side is shut down, input is read and dropped, and the fd is closed at the peer's end of stream
-or after `LINGER` seconds.
+or after `LINGER` seconds. What a slow client has not taken yet is sent as long as it takes some of
+it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from hocket.hub.engine import Loop
 from hocket.hub.outbox import Backlog
 from hocket.transport.reactor import Endpoint, Reactor, shut_down
 
-LINGER: Final = 2.0
+LINGER: Final = (
+    2.0  # seconds, once all is sent; so often is looked whether a slow client takes more
+)
+MOST_LOOKS: Final = 15
 _SHUT_WR = 1
 
 
@@ -48,7 +52,19 @@ class Linger:
         if backlog is None:
             self._reactor.stop_write(departing)
             shut_down(departing.fd, _SHUT_WR)
-        self._loop.call_later(LINGER, lambda: self._reactor.close(departing))
+        self._watch(departing, MOST_LOOKS)
+
+    def _watch(self, end: Departing, looks: int) -> None:
+        left = end.backlog.size if end.backlog is not None else 0
+        self._loop.call_later(LINGER, lambda: self._look(end, left, looks - 1))
+
+    def _look(self, end: Departing, before: int, looks: int) -> None:
+        """Close it, unless its client has taken some of what was left `before`."""
+        left = end.backlog.size if end.backlog is not None else 0
+        if left < before and looks > 0:
+            self._watch(end, looks)
+        else:
+            self._reactor.close(end)
 
     def received(self, end: Departing, data: bytes) -> None:
         """Read and dropped."""

@@ -84,11 +84,14 @@ class SseTransport(StreamTransport):
         Args:
             fields: CORS headers for the response.
             explain: says a refusal.
+
+        Raises: HTTPError for a query that is too long.
         """
+        auth = msgspec.json.encode(request.params())
         connection = self.engine.open(self, SSE, request.head, stream.address, stream.secure)
         self.reactor.replace(stream, connection)
         connection.outbox = Opening(self, fields, explain)
-        self.engine.receive_text(connection, b"40" + msgspec.json.encode(request.params()))
+        self.engine.receive_text(connection, b"40" + auth)
 
     def accept(self, connection: Connection, fields: list[Field]) -> None:
         connection.outbox = None

@@ -72,7 +72,10 @@ def as_asgi(app: WsgiApp, threads: int) -> AsgiApp:
             await middleware(scope, receive, send)
             return
         link = Link(receive, send)
-        await middleware({**scope, LINK: link}, link.receive, link.send)
+        # `X_User` would be the same variable as `X-User`, which a proxy may have set: as gunicorn
+        # and nginx do, leave it out.
+        headers = [field for field in scope["headers"] if b"_" not in field[0]]
+        await middleware({**scope, "headers": headers, LINK: link}, link.receive, link.send)
         link.check()
 
     return asgi
