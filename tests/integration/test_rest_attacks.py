@@ -287,6 +287,25 @@ async def test_a_session_of_the_apps_own(tmp_path: Path) -> None:
         assert refusal(answer) == (403, "csrf-required")
 
 
+@asynchronous
+async def test_what_a_browser_or_a_proxy_adds_by_itself(tmp_path: Path) -> None:
+    """A remembered password, a field that says who it is: a foreign page would have them too."""
+    app = App()
+    app.authenticate(lambda handshake: "ada")
+    async with rest(tmp_path, app, origins="*") as api:
+        own = f"Origin: {api.site.url}"
+        basic = "Authorization: Basic eDp5"
+        for fields in ((basic,), ("X-User: ada",), ("Cookie: a=1", basic)):
+            caller = Caller(api.site, fields)
+            for page in (FOREIGN, "Sec-Fetch-Site: cross-site"):
+                answer = await caller("POST", "/v1/inbox/read", None, page)
+                assert refusal(answer) == (403, "csrf-required"), fields
+            assert (await caller("POST", "/v1/inbox/read", None, own)).status == 204
+            assert (await caller("POST", "/v1/inbox/read")).status == 204, "no browser"
+        bearer = Caller(api.site, ("Authorization: Bearer abc", FOREIGN))
+        assert (await bearer("POST", "/v1/inbox/read")).status == 204, "a page's own doing"
+
+
 def test_csrf_tokens_belong_to_a_session() -> None:
     one = make_csrf("session 1")
     assert is_csrf("session 1", one, one)

@@ -41,8 +41,11 @@ async def admit(app: App, endpoint: Endpoint, handshake: Handshake) -> Identity:
     if not who.user:
         raise Denied(NOT_ALLOWED, "only users with a name have things of their own")
     headers = handshake.headers
-    if endpoint.method not in SAFE and _is_ambient(who, headers):
-        check_csrf(app, who, headers)
+    if endpoint.method not in SAFE:
+        if _is_ambient(who, headers):
+            check_csrf(app, who, headers)
+        elif _may_be_ambient(who, headers):
+            check_origin(app, headers)
     return who
 
 
@@ -86,6 +89,20 @@ def _is_ambient(who: Identity, headers: Mapping[str, str]) -> bool:
     return who.how == "cookie" or own
 
 
+def _may_be_ambient(who: Identity, headers: Mapping[str, str]) -> bool:
+    """Whether a function of the app's own may go by what a browser or a proxy adds by itself: a
+    password that the browser remembers, a field from a proxy. A bearer token is a page's doing.
+    """
+    scheme = headers.get("authorization", "").partition(" ")[0].lower()
+    return who.how == "custom" and scheme != "bearer"
+
+
+def check_origin(app: App, headers: Mapping[str, str]) -> None:
+    """Raises Denied for a page that is not ours. What is no browser says nothing of a page."""
+    if app.authenticator is None or not app.authenticator.trusts(headers):
+        raise Denied(CSRF_REQUIRED, "the page is not of an allowed origin")
+
+
 def session_of(app: App, who: Identity, headers: Mapping[str, str]) -> str:
     """What a CSRF token is bound to: the token in the cookie, or with a function of the app's own
     that reads cookies of its own, the user.
@@ -97,8 +114,7 @@ def session_of(app: App, who: Identity, headers: Mapping[str, str]) -> str:
 
 def check_csrf(app: App, who: Identity, headers: Mapping[str, str]) -> None:
     """Raises Denied."""
-    if app.authenticator is None or not app.authenticator.trusts(headers):
-        raise Denied(CSRF_REQUIRED, "the page is not of an allowed origin")
+    check_origin(app, headers)
     session = session_of(app, who, headers)
     cookie = read_cookie(headers.get("cookie", ""), COOKIE)
     if not is_csrf(session, cookie, headers.get(HEADER, "")):
