@@ -506,7 +506,8 @@ class PollingClient:
     def __init__(self, site: Site | str, path: str, handshake: dict[str, Any]) -> None:
         self.site = site
         self.handshake = handshake
-        self.target = f"{path}?EIO=4&transport=polling&sid={handshake['sid']}"
+        self.sid: str = handshake["sid"]
+        self.target = f"{path}?EIO=4&transport=polling&sid={self.sid}"
 
     @classmethod
     async def opened(cls, site: Site | str, path: str = "/socket.io/") -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import re
@@ -15,6 +16,7 @@ from hocket.hub.handshake import Handshake
 from hocket.hub.hub import Hub
 from hocket.hub.socket import Socket
 from hocket.hub.target import Target
+from hocket.hub.throttle import Throttle
 from hocket.transport.routes import Routes
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ log = logging.getLogger("hocket")
 F = TypeVar("F", bound=Callable[..., Any])
 
 MAIN = "/"
+MOST_LOGGED = 10  # errors a second: a client may provoke as many as it likes
 
 
 class Namespace:
@@ -188,6 +191,7 @@ class App(Namespace):
         self.authenticator: Authenticator | None = None  # while it runs, where anybody is asked
         self.origins: Origins | None = None  # while it runs
         self.settings: Settings | None = None  # while it runs
+        self.stops = False  # it takes no new clients any more
         # What the REST API adds.
         self.needs_identity = False  # also without a key or a function
         self.event_paths: dict[str, Explain] = {}  # of Server-Sent Events to users
@@ -195,6 +199,7 @@ class App(Namespace):
         self.explain: Callable[[str, HTTPError], tuple[Field, bytes] | None] | None = None
         self.identify_hook: Callable[[Handshake], Any] | None = None
         self._handshake_hooks: list[Callable[[Handshake], Any]] = []
+        self._errors = Throttle(MOST_LOGGED)
         self._error_hooks: list[Callable[..., Any]] = []
         self._startup_hooks: list[Callable[[], Any]] = []
         self._shutdown_hooks: list[Callable[[], Any]] = []
@@ -427,7 +432,10 @@ class App(Namespace):
             "sid": socket.id if socket else None,
             "namespace": socket.namespace if socket else None,
         }
-        log.error("handler of %r failed", event, exc_info=error, extra=where)
+        if self._errors.admit():
+            log.error("handler of %r failed", event, exc_info=error, extra=where)
+        elif self._errors.skipped == 1:
+            log.error("more than %d handlers failed in a second: no more is said", MOST_LOGGED)
         for hook in self._error_hooks:
             try:
                 result = hook(error, socket, event)
@@ -440,7 +448,17 @@ class App(Namespace):
         await _run_hooks(self._startup_hooks)
 
     async def shutdown(self) -> None:
-        await _run_hooks(self._shutdown_hooks)
+        """All of them, whatever one of them raises: the server ends all the same."""
+        for hook in self._shutdown_hooks:
+            try:
+                await _run_hooks([hook])
+            except Exception:
+                log.exception("on_shutdown failed")
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                log.warning("on_shutdown awaited what was cancelled, and did not catch it")
 
 
 async def _run_hooks(hooks: list[Callable[[], Any]]) -> None:

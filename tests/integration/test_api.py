@@ -224,7 +224,7 @@ async def test_namespaces() -> None:
             assert await boss.hear() == ("hi", 1)
         async with client(site, namespace="/room-7") as guest:
             assert await guest.call("who", namespace="/room-7") == "/room-7"
-            app.namespace("/room-7").to().emit("hi", 2)
+            app.namespace("/room-7").emit("hi", 2)
             assert await guest.hear() == ("hi", 2)
         for namespace in ("/admin", "/room-x"):
             with pytest.raises(socketio.exceptions.ConnectionError):

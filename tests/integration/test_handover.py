@@ -24,6 +24,7 @@ from tests.support import (
     WebSocketClient,
     Wire,
     asynchronous,
+    eventually,
     frame,
     head,
     serving,
@@ -38,6 +39,8 @@ def make_app(name: str = "old") -> App:
     @app.on("connect")
     async def connect(socket: Socket, auth: dict[str, Any]) -> None:
         await asyncio.sleep(auth.get("wait", 0))
+        if "gate" in auth:
+            await gate.wait()
         socket.user = auth.get("user", "")
         socket.join(*auth.get("rooms", []))
         socket.data["made by"] = name
@@ -53,6 +56,13 @@ def make_app(name: str = "old") -> App:
         socket.emit("to you", name)
         socket.to("all").emit("to others", name)
         return name
+
+    @app.on("slow local")
+    async def slow_local(socket: Socket, seconds: float) -> None:
+        me, here = socket.volatile, app.local
+        await asyncio.sleep(seconds)
+        here.emit("to this worker", name)
+        me.emit("to me", name)
 
     @app.on("ask")
     async def ask(socket: Socket) -> Any:
@@ -84,7 +94,8 @@ def make_app(name: str = "old") -> App:
         return name
 
     gone: list[str] = []
-    app.gone = gone  # type: ignore[attr-defined]
+    gate = asyncio.Event()
+    app.gone, app.gate = gone, gate  # type: ignore[attr-defined]
     return app
 
 
@@ -395,6 +406,33 @@ async def test_a_polling_session_that_cannot_move_yet_is_served_where_it_is() ->
 
 
 @asynchronous
+async def test_a_session_that_cannot_move_yet_is_found_over_any_connection() -> None:
+    """Also over two old processes, and until it has ended there."""
+    old = make_app()
+    async with serving(old) as site:
+        client, leaver = await PollingClient.opened(site), await PollingClient.opened(site)
+        await client.post('40{"user":"late","gate":1}')
+        await leaver.post('40{"gate":1}')
+        async with (
+            succeeding(site, make_app("new")) as (_, giving),
+            succeeding(site, make_app("newest")) as (newest, _),
+        ):
+            assert not giving.done()
+            assert newest.broker is not None
+            assert newest.broker.left == {client.sid, leaver.sid}
+            answer = asyncio.ensure_future(client.hear())
+            assert (await leaver.post("1")).status == 200
+            assert (await leaver.post("421[]")).status == 400
+            old.gate.set()  # type: ignore[attr-defined]
+            assert (await answer)[0].startswith("40")
+            await eventually(lambda: client.sid in newest.engine.connections)
+            assert (await client.post('421["who"]')).status == 200
+            assert await client.hear() == ['431[["newest","late",[],"old"]]']
+            assert newest.broker.left == set()
+        assert site.alarms.messages == []
+
+
+@asynchronous
 async def test_who_is_about_to_enter_follows_when_it_has() -> None:
     async with serving(make_app()) as site:
         client = await WebSocketClient.opened(site)
@@ -472,6 +510,67 @@ async def test_links_to_other_workers_go_on() -> None:
             id = questioned.removeprefix("42").partition("[")[0]
             await here.say(f'43{id}["h"]')
             assert await here.text() == '431[["old",["h","t"]]]'
+            await giving
+        assert [message for site in sites for message in site.alarms.messages] == []
+
+
+@asynchronous
+async def test_what_others_asked_for_before_is_answered() -> None:
+    async with serving_together(make_app) as sites:
+        here, there = [await joined(site) for site in sites]
+        asked = asyncio.ensure_future(sites[1].app.call("question", timeout=10))
+        question = await here.text()
+        await there.text()
+        async with here, there, succeeding(sites[0], make_app("new")):
+            for client, name in ((here, "here"), (there, "there")):
+                id = question.removeprefix("42").partition("[")[0]
+                await client.say(f'43{id}["{name}"]')
+            assert sorted(await asked) == ["here", "there"]
+        assert [message for site in sites for message in site.alarms.messages] == []
+
+
+@asynchronous
+async def test_local_is_the_worker_that_took_over() -> None:
+    async with serving_together(make_app) as sites:
+        here, there = [await joined(site) for site in sites]
+        await here.say('42["slow local",0.3]')
+        await asyncio.sleep(0.05)
+        async with here, there, succeeding(sites[0], make_app("new")) as (new, giving):
+            heard = [await here.text() for _ in range(2)]
+            assert heard == ['42["to this worker","old"]', '42["to me","old"]']
+            await giving
+            new.app.emit("end")
+            assert await there.text() == '42["end"]'
+
+
+@asynchronous
+async def test_who_is_left_hears_all_that_is_published_once_and_in_order() -> None:
+    async with serving_together(make_app) as sites:
+        old, other = sites[0].app, sites[1].app
+        clients = [await WebSocketClient.opened(sites[0]) for _ in range(5)]
+        for client in clients:
+            await client.say('40{"gate":1}')
+        entering = sites[0].worker.hub.namespace("/")
+        assert entering is not None
+        await eventually(lambda: len(entering.sockets) == 5)
+        async with succeeding(sites[0], make_app("new")) as (new, giving):
+            assert new.broker is not None
+            assert len(new.broker.left) == 5
+            for number in range(300):
+                other.emit("from other", number)
+                new.app.emit("from new", number)
+                if number == 100:
+                    old.gate.set()  # type: ignore[attr-defined]
+                await asyncio.sleep(0.001)
+            for client in clients:
+                assert (await client.text()).startswith("40")
+                heard = [await client.text() for _ in range(600)]
+                for event in ("from other", "from new"):
+                    assert [text for text in heard if f'["{event}"' in text] == [
+                        f'42["{event}",{number}]' for number in range(300)
+                    ]
+                assert (await ask(client, '421["who"]')).startswith('431[["new"')
+                client.close()
             await giving
         assert [message for site in sites for message in site.alarms.messages] == []
 

@@ -11,6 +11,7 @@ import pytest
 import socketio
 
 from hocket import App, ConnectError, Handshake, Overloaded, Socket
+from hocket.instance.limits import FEW
 from tests.support import (
     CLOSE,
     PollingClient,
@@ -271,6 +272,72 @@ async def test_handlers_start_in_order_and_only_so_many_run() -> None:
         answers = {await client.text() for _ in kinds}
         assert answers == {f"43{at}[{at}]" for at in range(100)}
         assert started == list(range(100))
+
+
+@pytest.mark.parametrize("kind", [WebSocketClient, PollingClient])
+@asynchronous
+async def test_a_client_whose_handlers_all_wait_is_not_taken_for_dead(kind: Any) -> None:
+    """It is not read from, so its pongs are not either."""
+    app = App(max_handlers=2, ping_interval=0.2, ping_timeout=0.2)
+    gate = asyncio.Event()
+
+    @app.on("wait")
+    async def wait(socket: Socket) -> str:
+        await gate.wait()
+        return "waited"
+
+    async with serving(app) as site:
+        client = await kind.opened(site)
+        if kind is WebSocketClient:
+            waits = [f'42{n}["wait"]' for n in (1, 2, 3)]
+            await client.say("40", *waits, "3", "3", "3")
+        else:
+            await client.post("40")
+            posting = asyncio.ensure_future(
+                client.post(*[f'42{n}["wait"]' for n in (1, 2, 3)], "3", "3", "3")
+            )
+            polling = asyncio.ensure_future(client.hear())
+        await asyncio.sleep(1.2)
+        assert site.sessions == 1
+        gate.set()
+        await eventually(lambda: not site.worker.hub.dispatch.tasks)
+        if kind is WebSocketClient:
+            heard = [await client.text() for _ in range(4)]
+            assert heard[1:] == [f'43{n}["waited"]' for n in (1, 2, 3)]
+            client.close()
+        else:
+            assert (await posting).status == 200
+            await polling
+            await client.post("1")
+
+
+@asynchronous
+async def test_sessions_that_poll_have_a_bound_too() -> None:
+    async with serving(App(max_connections=5, workers=1)) as site:
+        answers = [await ask(site, "GET", "/socket.io/?EIO=4&transport=polling") for _ in range(90)]
+        assert {answer.status for answer in answers} == {200, 503}
+        assert b"no room for more clients" in answers[-1].body
+        assert site.sessions == 5 + FEW
+        async with await WebSocketClient.to(site) as wire:
+            assert (await wire.upgrade("/socket.io/?EIO=4&transport=websocket")).status == 503
+
+
+@asynchronous
+async def test_errors_that_clients_provoke_do_not_fill_the_log() -> None:
+    app, told = App(), []
+
+    @app.on("chat")
+    def chat(socket: Socket, text: str) -> None: ...
+
+    @app.on_error
+    def note(error: BaseException, socket: Socket | None, event: str) -> None:
+        told.append(event)
+
+    async with serving(app) as site, await WebSocketClient.joined(site) as client:
+        await client.say(*['42["chat"]'] * 200)
+        await eventually(lambda: len(told) == 200)
+        assert 10 < len(site.alarms.messages) < 40
+        assert "no more is said" in site.alarms.messages[10]
 
 
 @asynchronous

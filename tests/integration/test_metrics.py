@@ -78,6 +78,30 @@ async def test_what_is_counted() -> None:
 
 
 @asynchronous
+async def test_bytes_that_wait_for_a_slow_reader_are_counted_as_sent() -> None:
+    app, piece = chatty(), "x" * 20_000
+    async with (
+        serving(app, max_outbox=200_000) as site,
+        await WebSocketClient.to(site, receive_buffer=4096) as slow,
+    ):
+        await slow.upgrade("/socket.io/?EIO=4&transport=websocket")
+        await slow.text()
+        await slow.say("40")
+        await slow.text()
+        before, count, after = await numbers(site), 0, await numbers(site)
+        while after["hocket_outbox_bytes"] < 5 * len(piece):
+            app.emit("news", piece)
+            count += 1
+            after = await numbers(site)
+        said = f'42["news","{piece}"]'
+        told = count * (4 + len(said))  # a frame of less than 65,536 bytes has a head of 4
+        pages = (count + 2) * 20_000  # the numbers themselves, some 10,000 bytes each time
+        grown = after["hocket_sent_bytes_total"] - before["hocket_sent_bytes_total"]
+        assert told <= grown < told + pages
+        assert [await slow.text() for _ in range(count)] == [said] * count
+
+
+@asynchronous
 async def test_each_metric_is_there_and_documented() -> None:
     page = PAGE.read_text()
     async with serving(chatty()) as site:

@@ -320,6 +320,21 @@ async def test_who_does_not_answer_pings_is_gone() -> None:
 
 
 @asynchronous
+async def test_nobody_is_judged_while_nobody_is_read_from() -> None:
+    quick = {"ping_interval": 0.2, "ping_timeout": 0.2}
+    async with mounting(echo, **quick) as site, await Wire.to(site) as wire:
+        await wire.upgrade("/ws")
+        site.worker.engine.pause("a test", True)
+        for _ in range(3):
+            assert (await wire.frame())[0] == PING
+        await wire.send(frame(PONG, b""))
+        site.worker.engine.pause("a test", False)
+        assert (await wire.frame())[0] == PING
+        with pytest.raises(Gone):
+            await wire.frame()
+
+
+@asynchronous
 async def test_a_server_that_stops_will_be_back() -> None:
     waiting = asyncio.Event()
 

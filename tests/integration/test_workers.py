@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hocket import App, CallTimeout, Disconnected, Socket
+from hocket.broker.messages import encode
 from hocket.errors import Overloaded
 from tests.integration.test_api import Client, client
 from tests.support import (
@@ -240,6 +241,34 @@ async def test_who_does_not_answer_elsewhere_is_counted() -> None:
             with pytest.raises(CallTimeout, match=r"^1 did not answer 'ask' in 0.2 s$") as caught:
                 await sites[0].app.call("ask", timeout=0.2)
         assert sorted(caught.value.answers) == ["and here", "here", "there", "there too"]
+
+
+@asynchronous
+async def test_what_one_client_answers_costs_nobody_elses_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Some things that JSON has cannot be said to another worker: such as integers of more than 64
+    bits with lists around them that are too deep to look for one.
+    """
+
+    def picky(value: Any) -> bytes:
+        if "unspeakable" in repr(value):
+            raise RecursionError
+        return encode(value)
+
+    monkeypatch.setattr("hocket.broker.local.encode", picky)
+    monkeypatch.setattr("hocket.hub.elsewhere.encode", picky)
+    async with serving_together(make_app) as sites:
+        good, bad = [await WebSocketClient.joined(sites[1]) for _ in range(2)]
+        async with good, bad:
+            asked = asyncio.ensure_future(sites[0].app.call("ask", timeout=5))
+            id = (await good.text()).removeprefix("42").partition("[")[0]
+            await bad.text()
+            await bad.say(f'43{id}["unspeakable"]')
+            await good.say(f'43{id}["good"]')
+            with pytest.raises(CallTimeout, match=r"^1 did not answer") as caught:
+                await asked
+            assert caught.value.answers == ["good"]
 
 
 @asynchronous

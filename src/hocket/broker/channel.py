@@ -14,6 +14,7 @@ import logging
 import os
 import socket as sockets
 import struct
+from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -23,8 +24,10 @@ log = logging.getLogger("hocket")
 MOST_FILES: Final = 128  # with one message; the kernel takes 253
 LONGEST: Final = 1 << 28  # bytes of a message; a longer one is no message of ours
 _READ: Final = 65_536  # bytes asked for at a time; room for four times as many takes 15 us to make
+_FILE: Final = 8_192  # bytes that an open file on its way counts as: of 16 MiB, 2,048 files
 _MERGE: Final = 131_072  # bytes of small messages that leave in one write
 _RETRY: Final = 0.005  # seconds until more files may be on their way
+_SPACE: Final = sockets.CMSG_LEN(MOST_FILES * array("i").itemsize)
 _HEAD: Final = struct.Struct("<IB")
 _CLOSE_ON_EXEC: Final = getattr(sockets, "MSG_CMSG_CLOEXEC", 0)
 
@@ -69,9 +72,9 @@ class Channel:
         self._ended = ended
         self._limit = limit
         self._on_full = on_full
-        self._buffer = b""
+        self._buffer = bytearray()
         self._files: deque[list[int]] = deque()
-        self._queue: deque[tuple[bytes, Sequence[int]]] = deque()
+        self._queue: deque[tuple[bytes | memoryview, Sequence[int]]] = deque()
         self._planned = False
         self._blocked = False
         self._held = False
@@ -84,14 +87,17 @@ class Channel:
 
     def send(self, message: bytes, files: Sequence[int] = ()) -> None:
         """At the end of this turn, or when the other side takes it. `files` are the channel's from
-        now on: it closes them once they are on their way.
+        now on: it closes them once they are on their way. What is longer than the other side
+        takes is not sent.
         """
-        if self.closed:
+        if len(message) > LONGEST:
+            log.error("a message of %d bytes is too long for another process", len(message))
+        if self.closed or len(message) > LONGEST:
             close_files(files)
             return
         data = framed(message, len(files))
         self._queue.append((data, files))
-        self.pending += len(data)
+        self.pending += len(data) + _FILE * len(files)
         if not self._planned and not self._blocked:
             self._planned = True
             self._loop.call_soon(self._flush)
@@ -130,6 +136,7 @@ class Channel:
         data, files = self._queue[0]
         if files:
             sent = sockets.send_fds(self._socket, [data], files)
+            self.pending -= _FILE * len(files)
             close_files(files)
             self._queue.popleft()
         else:
@@ -141,9 +148,9 @@ class Channel:
                 raise
         self.pending -= sent
         if sent < len(data):
-            self._queue.appendleft((data[sent:], ()))
+            self._queue.appendleft((memoryview(data)[sent:], ()))
 
-    def _take_small(self) -> bytes:
+    def _take_small(self) -> bytes | memoryview:
         """The first messages that bring no files, as one."""
         queue = self._queue
         parts = [queue.popleft()[0]]
@@ -168,9 +175,7 @@ class Channel:
 
     def _readable(self) -> None:
         try:
-            data, files, flags, _ = sockets.recv_fds(
-                self._socket, _READ, MOST_FILES, _CLOSE_ON_EXEC
-            )
+            data, files, flags = _receive(self._socket)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
@@ -180,7 +185,7 @@ class Channel:
             return
         if files or flags & sockets.MSG_CTRUNC:
             self._files.append(files)
-        self._buffer = self._buffer + data if self._buffer else data
+        self._buffer += data
         self._hand_on()
 
     def _hand_on(self) -> None:
@@ -196,10 +201,10 @@ class Channel:
             at = start + length
             came = self._files.popleft() if files and self._files else []
             try:
-                self._received(data[start:at], came)
+                self._received(bytes(data[start:at]), came)
             except Exception:  # else it would come again, with all before it, at each further read
                 log.exception("internal error over a message of another process")
-        self._buffer = data[at:]
+        del data[:at]
 
     # Moving
 
@@ -208,7 +213,7 @@ class Channel:
         and what waits to be sent. Messages with files that wait are dropped.
         """
         received, unsent = (
-            self._buffer,
+            bytes(self._buffer),
             b"".join([data for data, files in self._queue if not files]),
         )
         fd = os.dup(self._socket.fileno())
@@ -217,7 +222,7 @@ class Channel:
 
     def go_on(self, received: bytes, unsent: bytes) -> None:
         """From where another process was."""
-        self._buffer = received
+        self._buffer = bytearray(received)
         if unsent:
             self._queue.appendleft((unsent, ()))
             self.pending += len(unsent)
@@ -245,6 +250,18 @@ class Channel:
                 self.full = False
                 self._on_full(False)
             self._ended()
+
+
+def _receive(socket: sockets.socket) -> tuple[bytes, list[int], int]:
+    """What `socket.recv_fds` does, which takes flags and leaves them out (Python 3.13): the files
+    would be open in every program that the app starts.
+    """
+    data, more, flags, _ = socket.recvmsg(_READ, _SPACE, _CLOSE_ON_EXEC)
+    files = array("i")
+    for level, kind, content in more:
+        if level == sockets.SOL_SOCKET and kind == sockets.SCM_RIGHTS:
+            files.frombytes(content[: len(content) - len(content) % files.itemsize])
+    return data, list(files), flags
 
 
 def close_files(files: Sequence[int]) -> None:

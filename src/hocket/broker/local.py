@@ -15,15 +15,12 @@ import msgspec
 from hocket.broker.base import EMITTER, OLD
 from hocket.broker.channel import Channel, close_files
 from hocket.broker.messages import (
+    Act,
     Answer,
     AnyMessage,
     Called,
     Count,
     Counted,
-    Disconnect,
-    Emit,
-    Join,
-    Leave,
     Leaving,
     Message,
     Moved,
@@ -93,6 +90,11 @@ class LocalBroker:
         self._given: dict[int, Link] = {}
         self._emitters: set[Channel] = set()
         self.old: Channel | None = None  # to the process that has given its place to this one
+        self.left: set[str] = set()  # sessions that it has still
+        self.echoes = True  # whether it is told what is published here: it is not by itself
+        self.since: list[Act] | None = None  # what was, since sessions are on their way here
+        # To the process that has taken this one's place, which knows the others.
+        self.after: Callable[[int, bytes], None] | None = None
         self._full: set[int] = set()
         self._ids = 0
         self._told = 0
@@ -136,9 +138,16 @@ class LocalBroker:
             lambda: self._emitters.discard(channel),
         )
         self._emitters.add(channel)
-        if self._held:
-            channel.hold()
+        self._look_at_emitters()
         return channel
+
+    def _look_at_emitters(self) -> None:
+        """They wait while too much waits here, and while another worker does not keep up."""
+        for channel in self._emitters:
+            if self._held or self._full:
+                channel.hold()
+            else:
+                channel.release()
 
     def _emitted(self, channel: Channel, data: bytes, files: list[int]) -> None:
         close_files(files)
@@ -149,7 +158,7 @@ class LocalBroker:
             self._emitters.discard(channel)
             channel.close()
             return
-        if isinstance(message, Emit | Join | Leave | Disconnect):
+        if isinstance(message, Act):
             self._read(EMITTER, message)
 
     def has(self, worker: int) -> bool:
@@ -175,11 +184,12 @@ class LocalBroker:
     def hold(self, held: bool) -> None:
         """Read nothing from others, or go on: too much waits to be sent to clients here."""
         self._held = held
-        for channel in (*self._emitters, *[link.channel for link in self._links.values()]):
+        self._look_at_emitters()
+        for link in self._links.values():
             if held:
-                channel.hold()
+                link.channel.hold()
             else:
-                channel.release()
+                link.channel.release()
 
     def close(self) -> None:
         """End all links; what waits is sent as far as it can be at once."""
@@ -206,6 +216,8 @@ class LocalBroker:
             message = LinkTo(link.peer, received, unsent, asked, link.share, link.role)
             given.append((message, fd))
         self._given, self._links = self._links, {}
+        for peer in tuple(self._full):
+            self._on_full(peer, False)  # what waits there waits in the new process
         for channel in self._emitters:
             fd, received, unsent = channel.detach()
             given.append((LinkTo(EMITTER, received, unsent, [], 0), fd))
@@ -305,11 +317,25 @@ class LocalBroker:
             self._full.discard(peer)
         if before != bool(self._full):
             self._paused(not before)
+            self._look_at_emitters()
 
     # Messages
 
     def publish(self, message: Message) -> None:
         self._tell(self._of(WORKER), message)
+        self.published(message)
+
+    def published(self, message: Message) -> None:
+        """What this process has published, itself or through the one after it."""
+        if self.echoes and isinstance(message, Act):
+            self.echo(message)
+
+    def echo(self, message: Act) -> None:
+        """Tell the process before this one what was published, for the sessions that it has."""
+        if self.old is not None and self.left:
+            self.old.send(encode(message))
+        if self.since is not None:
+            self.since.append(message)
 
     def tell_everybody(self, message: Message) -> None:
         """All others, of any role."""
@@ -332,8 +358,10 @@ class LocalBroker:
             channel = link.channel if (link := self._links.get(peer)) is not None else None
         if channel is not None:
             channel.send(data, files)
-        else:
-            close_files(files)
+            return
+        close_files(files)
+        if self.after is not None and peer >= 0 and not files:
+            self.after(peer, data)
 
     def ask(self, question: Callable[[int], Question]) -> list[asyncio.Future[Answer | None]]:
         return self._ask(self._of(WORKER), question)
@@ -376,3 +404,5 @@ class LocalBroker:
                 future.set_result(message)
         else:
             self._read(link.peer, message)
+            if isinstance(message, Act):
+                self.echo(message)

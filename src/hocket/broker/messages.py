@@ -14,12 +14,13 @@ import msgspec
 
 class Chosen(msgspec.Struct, array_like=True, frozen=True):
     """Some sockets of a namespace: those in any of `rooms` (none: all) and in none of
-    `excluded`.
+    `excluded`. `local`: only clients of the worker that has taken over the sender's.
     """
 
     namespace: str
     rooms: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    local: bool = False
 
 
 class Packet(msgspec.Struct, array_like=True, frozen=True):
@@ -86,6 +87,7 @@ class SocketState(msgspec.Struct, array_like=True, frozen=True):
     secure: bool
     opened: float
     auth: bytes
+    connected: bool = True
 
 
 class Present(Message, frozen=True, tag=6):
@@ -148,16 +150,18 @@ class Leaving(Message, frozen=True, tag=13):
     """From a process that runs mounted applications: send me no more connections."""
 
 
+Act = Emit | Join | Leave | Disconnect  # what is done to sockets, wherever they are
 Question = Who | Call | Count
 Answer = Present | Called | Counted
-AnyMessage = Emit | Join | Leave | Disconnect | Question | Answer | Moved | Share | Leaving
+AnyMessage = Act | Question | Answer | Moved | Share | Leaving
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(AnyMessage)
 
 
-def encode(message: Message) -> bytes:
-    """Raises TypeError for what MessagePack cannot hold. An integer of more than 64 bits, which a
+def encode(message: Any) -> bytes:
+    """A message, or a value of one. Raises TypeError, ValueError or RecursionError for what
+    MessagePack cannot hold. An integer of more than 64 bits, which a
     client's JSON may have, becomes what it is to JavaScript: a double.
     """
     try:

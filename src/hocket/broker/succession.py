@@ -1,8 +1,9 @@
 """What a process that gives its place to a newer one says to it, and what that one says back.
 
 First all that is its own: sessions, links to other workers, idle connections; then `Given`. From
-then on handlers that still run in the old process act through the new one (Emit, Join, Leave,
-Disconnect, Who, Call, Pass), and hear from it what they wait for (Acked, Answered).
+then on handlers that still run in the old process act through the new one (Act, Who, Call, Pass),
+and hear from it what they wait for (Acked, Answered). Sessions that could not move yet are told
+what is published (Act), and follow when they can (Coming, Go, Session, Came).
 """
 
 from __future__ import annotations
@@ -11,18 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hocket.broker.messages import (
-    Answer,
-    Call,
-    Disconnect,
-    Emit,
-    Join,
-    Leave,
-    Message,
-    Moved,
-    Packet,
-    Who,
-)
+from hocket.broker.messages import Act, Answer, Call, Message, Moved, Packet, Who
 from hocket.broker.roles import WORKER
 
 
@@ -101,10 +91,14 @@ class LinkTo(Message, frozen=True, tag=21):
 
 
 class Given(Message, frozen=True, tag=22):
-    """That was all. Ids continue from these: of acks by namespace, of questions."""
+    """That was all, but for the sessions in `left`, which follow as soon as they can: requests for
+    them go to the old process until then. Ids continue from these: of acks by namespace, of
+    questions.
+    """
 
     ack_ids: dict[str, int]
     questions: int
+    left: list[str]
 
 
 class Pass(Message, frozen=True, tag=23):
@@ -131,8 +125,35 @@ class Answered(Message, frozen=True, tag=25):
     answer: Answer | None
 
 
-FromOld = Session | LinkTo | Given | Moved | Pass | Emit | Join | Leave | Disconnect | Who | Call
-FromNew = Acked | Answered | Answer
+class Ended(Message, frozen=True, tag=26):
+    """A session that was left is no more: ask the old process for it no longer."""
+
+    sid: str
+
+
+class Coming(Message, frozen=True, tag=27):
+    """Sessions that were left can come now: answer with Go, and keep what is published from then
+    on, for they have not had it.
+    """
+
+    sids: list[str]
+
+
+class Go(Message, frozen=True, tag=28):
+    """The answer to Coming: what was published before has been told to the old process, and what
+    is published from now on is told to those sessions here, as soon as they come.
+    """
+
+    sids: list[str]
+
+
+class Came(Message, frozen=True, tag=29):
+    """All sessions of the last Coming that could still come have come."""
+
+
+Own = Session | LinkTo | Given | Moved | Ended | Coming | Came  # about what the old process had
+FromOld = Own | Pass | Act | Who | Call
+FromNew = Acked | Answered | Answer | Moved | Act | Go
 
 _old: Final = msgspec.msgpack.Decoder(FromOld)
 _new: Final = msgspec.msgpack.Decoder(FromNew)

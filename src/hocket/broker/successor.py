@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from hocket.broker.base import OLD
 from hocket.broker.channel import Channel
+from hocket.broker.local import LocalBroker
 from hocket.broker.messages import Answer, AnyMessage, Message, Question, encode
 from hocket.broker.succession import Pass
 
@@ -17,13 +19,19 @@ class Successor:
         loop: the event loop.
         channel: to it.
         questions: how many this process has asked so far.
+        broker: of this process, which may have the way to one before this.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, channel: Channel, questions: int = 0
+        self,
+        loop: asyncio.AbstractEventLoop,
+        channel: Channel,
+        questions: int = 0,
+        broker: LocalBroker | None = None,
     ) -> None:
         self._loop = loop
         self._channel = channel
+        self._broker = broker
         self._ids = questions
         self._asked: dict[int, asyncio.Future[Answer | None]] = {}
 
@@ -32,9 +40,14 @@ class Successor:
 
     def publish(self, message: Message) -> None:
         self._channel.send(encode(message))
+        if self._broker is not None:
+            self._broker.published(message)
 
     def send(self, peer: int, message: Message) -> None:
-        self.publish(Pass(peer, encode(message)))
+        if peer == OLD and self._broker is not None:
+            self._broker.send(OLD, message)
+        else:
+            self._channel.send(encode(Pass(peer, encode(message))))
 
     def ask(self, question: Callable[[int], Question]) -> list[asyncio.Future[Answer | None]]:
         self._ids += 1
@@ -42,7 +55,7 @@ class Successor:
         future = self._asked[message.id] = self._loop.create_future()
         if self._channel.closed:
             future.set_result(None)
-        self.publish(message)
+        self._channel.send(encode(message))
         return [future]
 
     def answered(self, answer: Answer) -> None:

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from hocket.broker.base import OLD, Broker
+from hocket.broker.base import EMITTER, OLD, Broker
 from hocket.broker.messages import (
+    Act,
     Answer,
     AnyMessage,
     Call,
@@ -26,10 +27,11 @@ from hocket.broker.messages import (
     Present,
     SocketState,
     Who,
+    encode,
 )
 from hocket.errors import CallTimeout
 from hocket.hub.handshake import Handshake
-from hocket.hub.target import How, Target
+from hocket.hub.target import How, Target, at_least_one
 from hocket.protocol.engineio import EncodedPacket
 
 if TYPE_CHECKING:
@@ -39,7 +41,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hocket")
 
-HERE: Final = How(local=True)
+HERE: Final = How(here=True)
+LOCAL: Final = How(local=True)
 EVERYWHERE: Final = How()
 PATIENCE: Final = 10.0  # seconds in which another worker must answer; it needs milliseconds
 
@@ -73,8 +76,8 @@ class RemoteSocket:
 
     @property
     def connected(self) -> bool:
-        """It was (bool)."""
-        return True
+        """Whether it was in the namespace, and not before its `connect` handler's end (bool)."""
+        return self.state.connected
 
     @property
     def recovered(self) -> bool:
@@ -117,7 +120,7 @@ class RemoteSocket:
 
     def to(self, *rooms: str) -> Target:
         """As Socket.to."""
-        return Target(self._namespace, rooms, (self.id,))
+        return Target(self._namespace, at_least_one(rooms), (self.id,))
 
     @property
     def broadcast(self) -> Target:
@@ -151,11 +154,13 @@ class Elsewhere:
     Args:
         hub: whose own sockets they may want something of.
         broker: the way to them.
+        has_all: whether this worker's own clients are there, too: another one has its place.
     """
 
-    def __init__(self, hub: Hub, broker: Broker) -> None:
+    def __init__(self, hub: Hub, broker: Broker, has_all: bool = False) -> None:
         self._hub = hub
         self._broker = broker
+        self.has_all = has_all
         self._acts: dict[type, Callable[[int, Any], None]] = {
             Emit: self._emitted,
             Join: self._joins,
@@ -224,10 +229,28 @@ class Elsewhere:
         except Exception:
             log.exception("internal error over what another worker asked for")
 
-    def _target(self, peer: int, chosen: Chosen) -> Target | None:
-        nsp = self._hub.addressed(chosen.namespace)
-        how = HERE if peer >= 0 else EVERYWHERE
-        return Target(nsp, chosen.rooms, chosen.excluded, how) if nsp is not None else None
+    def catch_up(self, late: Collection[Socket], message: Act) -> None:
+        """What was published while these sockets were on their way here: to them alone."""
+        to = message.to if isinstance(message, Emit) else message.who
+        target = self._target(0, to)
+        for socket in target.select() if target is not None else ():
+            if socket not in late:
+                continue
+            if isinstance(message, Emit):
+                socket.deliver(unpack(message.packet))
+            elif isinstance(message, Join):
+                socket.join(*message.rooms)
+            elif isinstance(message, Leave):
+                socket.leave(*message.rooms)
+            else:
+                socket.disconnect(message.close)
+
+    def _target(self, peer: int, to: Chosen) -> Target | None:
+        nsp = self._hub.addressed(to.namespace)
+        how = EVERYWHERE if peer in (OLD, EMITTER) else HERE
+        if to.local and peer == OLD:
+            how = LOCAL
+        return Target(nsp, to.rooms, to.excluded, how) if nsp is not None else None
 
     def _emitted(self, peer: int, message: Emit) -> None:
         if (target := self._target(peer, message.to)) is not None:
@@ -268,7 +291,11 @@ class Elsewhere:
 
     async def _gather(self, peer: int, asked: Call, target: Target) -> None:
         acks, missing = await target.gather(unpack(asked.packet), asked.event, asked.timeout)
-        self._broker.send(peer, Called(asked.id, acks, missing))
+        try:
+            self._broker.send(peer, Called(asked.id, acks, missing))
+        except _UNSPEAKABLE:  # what one client said is not to cost all their answers
+            kept = [ack for ack in acks if _why_not(ack) is None]
+            self._broker.send(peer, Called(asked.id, kept, missing + len(acks) - len(kept)))
 
 
 async def _answers(
@@ -282,7 +309,7 @@ async def _answers(
 
 
 def _chosen(target: Target) -> Chosen:
-    return Chosen(target.nsp.name, target.rooms, target.excluded)
+    return Chosen(target.nsp.name, target.rooms, target.excluded, target.is_local)
 
 
 def pack(packet: EncodedPacket) -> Packet:
@@ -312,6 +339,7 @@ def _state(socket: Socket | RemoteSocket) -> SocketState:
         connection.secure,
         connection.opened,
         socket.auth_json,
+        socket.connected,
     )
 
 
@@ -323,13 +351,21 @@ def portable(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _can_travel(key: Any, value: Any) -> bool:
+    why = _why_not(value)
+    if not isinstance(key, str):
+        why = f"its key is no str, but {type(key).__name__}"
+    if why is not None:
+        log.warning("socket.data[%r] is not told to other workers: %s", key, why)
+    return why is None
+
+
+_UNSPEAKABLE: Final = (TypeError, ValueError, RecursionError)
+
+
+def _why_not(value: Any) -> str | None:
+    """Why a value cannot be told to another process; None: it can."""
     try:
-        if not isinstance(key, str):
-            raise TypeError(f"its key is no str, but {type(key).__name__}")
-        msgspec.msgpack.encode((key, value))
-        return True
-    except OverflowError:  # `encode` makes a double of it
-        return True
-    except (TypeError, ValueError, RecursionError) as error:
-        log.warning("socket.data[%r] is not told to other workers: %s", key, error)
-        return False
+        encode(value)
+    except _UNSPEAKABLE as error:
+        return str(error)
+    return None

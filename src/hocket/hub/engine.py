@@ -191,7 +191,9 @@ class Engine:
 
     def tick(self, now: float) -> None:
         """Once every `heartbeats.tick` seconds. When the loop was held for longer, or while nobody
-        is read from, nobody is judged: the pongs that came meanwhile are not read yet.
+        is read from, nobody is judged: the pongs that came meanwhile are not read yet. Nor is a
+        client that is not read from because as many of its handlers run as may; it has its whole
+        time to answer again afterwards.
         """
         before = self.heartbeats.now
         due = list(self.heartbeats.advance(now))
@@ -213,6 +215,9 @@ class Engine:
             connection.pinged, connection.answered = now, not connection.transport.answers
             wheel.put(connection.sid, min(self._interval, self._timeout))
             self.fanout.send(connection, engineio.PING_PACKET)
+        elif connection.held or connection.inbox is not None:
+            connection.pinged = now
+            wheel.put(connection.sid, self._timeout)
         elif late:
             wheel.put(connection.sid, 1)
         else:

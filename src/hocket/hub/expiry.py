@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hocket.hub.namespace import Namespace
 
 TICK: Final = 0.5  # seconds: how late somebody may be sent away
-ROUND: Final = 300.0  # seconds of the wheel; what is due later comes round again
+ROUND: Final = 30.0  # seconds of the wheel; what is due later comes round again, who left does not
 
 
 class Expiry:
@@ -35,7 +35,7 @@ class Expiry:
         self._namespaces = namespaces
         self._wall_clock = engine.loop.wall_clock
         self._wheel: Wheel[str] = Wheel(TICK, ROUND, now)
-        # By the socket's id: when, and its namespace. Who left is forgotten when its turn comes.
+        # By the socket's id: when, and its namespace.
         self._ends: dict[str, tuple[float, str]] = {}
 
     tick_seconds = TICK
@@ -47,6 +47,10 @@ class Expiry:
         """End this socket then (seconds since 1970)."""
         self._ends[id] = (expires, namespace)
         self._put(id, expires)
+
+    def forget(self, id: str) -> None:
+        """It has left."""
+        self._ends.pop(id, None)
 
     def end_of(self, id: str) -> float:
         """When a socket ends; 0: not by its token."""
@@ -63,11 +67,11 @@ class Expiry:
     def _look(self, due: Iterable[str]) -> None:
         wall = self._wall_clock()
         for id in due:
-            expires, name = self._ends[id]
+            expires, name = self._ends.get(id, (0.0, ""))
             namespace = self._namespaces.get(name)
             socket = namespace.sockets.get(id) if namespace is not None else None
             if socket is None or socket.state == ENDED:
-                del self._ends[id]
+                self._ends.pop(id, None)
             elif wall < expires:
                 self._put(id, expires)
             else:

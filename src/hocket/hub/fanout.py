@@ -172,7 +172,10 @@ class FanoutQueue:
             self.write(connection, forms[0] if len(forms) == 1 else b"".join(forms))
             return
         for packet in packets:
-            connection.outbox.put(connection, packet)
+            if connection.outbox is None:  # the cork was full, and what it held has been written
+                self.write(connection, packet.form(connection.wire))
+            else:
+                connection.outbox.put(connection, packet)
 
     def _write_out(self, held: Iterable[tuple[Connection, bytes]]) -> None:
         """To fds: what was corked, or what is written straight to them."""
@@ -203,7 +206,7 @@ class FanoutQueue:
         for socket in connection.sockets:
             if socket.end is connection:
                 for room in socket.all_rooms():
-                    if room.pending:
+                    if room.pending and room.pending[-1].seq > mark:
                         found += [fanout for fanout in room.pending if fanout.seq > mark]
         if len(found) > 1:  # one to several of its rooms is found in each
             found = sorted(set(found), key=attrgetter("seq"))
@@ -283,8 +286,10 @@ class FanoutQueue:
         self._inline = INLINE
         self._write, self._slices = self._choose_pace()
         self._cork.flush()
-        if self.active:
-            self.slice(self._clock() + SLICE * self._slices)
+        try:
+            if self.active:
+                self.slice(self._clock() + SLICE * self._slices)
+        finally:
             if self.active:
                 self._schedule()
 
@@ -303,19 +308,27 @@ class FanoutQueue:
         the time is up.
         """
         members, size = fanout.members, len(fanout.packet.form(WEBSOCKET))
-        alike = all(other.members is members for other in self.active)
-        packets = [other.packet for other in self.active] if alike else []
-        data = b"".join([packet.form(WEBSOCKET) for packet in packets])
+        packets: list[EncodedPacket] | None = None
+        data = b""
         while fanout.at < len(members):
             stride = members[fanout.at : fanout.at + STRIDE]
             fanout.at += len(stride)
             self.pending_bytes -= size * len(stride)
-            if alike:
-                self._write_stride(stride, fanout.seq, packets, data)
-            else:
-                self._catch_up_stride(stride, fanout.seq)
+            if any(member.mark < fanout.seq for member in stride):  # else they had it with another
+                if packets is None:
+                    packets = self._together(members)
+                    data = b"".join([packet.form(WEBSOCKET) for packet in packets])
+                if packets:
+                    self._write_stride(stride, fanout.seq, packets, data)
+                else:
+                    self._catch_up_stride(stride, fanout.seq)
             if self._clock() >= deadline:
                 return
+
+    def _together(self, members: list[Connection]) -> list[EncodedPacket]:
+        """All packets that wait, if all of them are for the same members; else none."""
+        alike = all(other.members is members for other in self.active)
+        return [other.packet for other in self.active] if alike else []
 
     def _write_stride(
         self, stride: list[Connection], seq: int, packets: list[EncodedPacket], data: bytes
@@ -368,7 +381,8 @@ class FanoutQueue:
 
 def _members_of(some: frozenset[Connection], rooms: list[Room], singles: list[Connection]) -> int:
     """How many of some are meant by an event to these rooms and singles."""
+    alone = set(singles)
     return sum(
-        one in singles or any(s.id in room.members for room in rooms for s in one.sockets)
+        one in alone or any(s.id in room.members for room in rooms for s in one.sockets)
         for one in some
     )

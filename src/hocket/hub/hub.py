@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
 
 from hocket.errors import (
     CLIENT_LEFT,
@@ -47,6 +49,7 @@ class Doorkeeper(Protocol):
         """A socket has come from the process before this one."""
 
 
+MAX_AUTH: Final = 65_536  # bytes of what a client says who it is: it is kept as long as it stays
 MAX_ASKED: Final = 10_000  # calls from other threads that may wait for the event loop
 
 
@@ -199,13 +202,14 @@ class Hub:
             raise PacketError(
                 f"over {self.engine.limits.max_namespaces} namespaces on one connection"
             )
-        nsp = self.namespace(packet.namespace)
+        auth = _packed(packet.data) if packet.data else b""
+        nsp, why = None, f"auth is over {MAX_AUTH} bytes"
+        if len(auth) <= MAX_AUTH:
+            nsp, why = self.namespace(packet.namespace), "Invalid namespace"
         if nsp is None:
-            self.fanout.send(
-                connection, _refusal_packet(packet.namespace, ConnectError("Invalid namespace"))
-            )
+            self.fanout.send(connection, _refusal_packet(packet.namespace, ConnectError(why)))
             return
-        socket = Socket(self.engine.loop.new_id(), nsp, connection, packet.data)
+        socket = Socket(self.engine.loop.new_id(), nsp, connection, auth)
         self.fanout.catch_up(connection)  # in this namespace it gets nothing from before
         connection.sockets += (socket,)
         handled = bool(nsp.handlers.entry) or self.guard is not None
@@ -296,10 +300,20 @@ class Hub:
         calls, socket.calls = socket.calls, None
         for call in (calls or {}).values():
             call.forget(socket)
+        if self.expiry is not None:
+            self.expiry.forget(socket.id)
         if was == CONNECTED:
             self.dispatch.disconnect(socket, reason)
         if not nsp.sockets and nsp.name not in self._static:
             self.namespaces.pop(nsp.name, None)
+
+
+def _packed(auth: dict[str, Any]) -> bytes:
+    """A dict takes 240 bytes at least, as JSON it takes what it says. Raises PacketError."""
+    try:
+        return msgspec.json.encode(auth)
+    except RecursionError:  # it was just not too deep to be read
+        raise PacketError("what a client says who it is lies in too many brackets") from None
 
 
 def _refusal_packet(namespace: str, error: ConnectError) -> EncodedPacket:

@@ -54,10 +54,10 @@ class Namespace:
         """
         self.hub.fanout.catch_up(socket.end)
         gone = set(names)
-        for room in socket.joined:
-            if room.name in gone:
-                self._forget(room, socket)
-        socket.joined = tuple([room for room in socket.joined if room.name not in gone])
+        left = [room for room in socket.joined if room.name in gone and not room.hidden]
+        for room in left:
+            self._forget(room, socket)
+        socket.joined = tuple([room for room in socket.joined if room not in left])
 
     def remove(self, socket: Socket) -> None:
         """The socket has ended. O(its rooms). `socket.joined` stays, so that a `disconnect` handler

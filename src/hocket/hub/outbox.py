@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from hocket.hub.connection import Connection
+from hocket.hub.counts import Counts
 from hocket.protocol.engineio import EncodedPacket
 
 _MERGE = 65_536
@@ -17,21 +18,30 @@ class Backlog:
     Args:
         limit: the most bytes that may wait for a connection.
         overflow: called, once, with the connection when they are more: a slow consumer.
+        counts: of the worker, for the bytes of packets; what else is added is counted by whoever
+            adds it.
     """
 
-    __slots__ = ("_chunks", "_limit", "_overflow", "size")
+    __slots__ = ("_chunks", "_counts", "_limit", "_overflow", "size")
 
     def __init__(
-        self, limit: int = 0, overflow: Callable[[Connection], None] | None = None
+        self,
+        limit: int = 0,
+        overflow: Callable[[Connection], None] | None = None,
+        counts: Counts | None = None,
     ) -> None:
         self._limit = limit
         self._overflow = overflow
+        self._counts = counts
         self._chunks: deque[bytes] = deque()
         self.size = 0
 
     def put(self, connection: Connection, packet: EncodedPacket) -> None:
         if not packet.volatile:
-            self.add(connection, packet.form(connection.wire))
+            data = packet.form(connection.wire)
+            if self._counts is not None:
+                self._counts.bytes_out += len(data)
+            self.add(connection, data)
 
     def append(self, data: bytes) -> None:
         """Without the bound: for whoever looks at `size` before adding more."""

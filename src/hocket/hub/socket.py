@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from hocket.errors import PacketError
 from hocket.hub.calls import Call
 from hocket.hub.connection import Connection
 from hocket.hub.handshake import Handshake
 from hocket.hub.room import Room
-from hocket.hub.target import Target, event_packet, reserved
+from hocket.hub.target import Target, at_least_one, checked, event_packet, reserved
 from hocket.protocol import socketio
 from hocket.protocol.engineio import EncodedPacket
 
@@ -51,9 +51,7 @@ class Socket:
         "state",
     )
 
-    def __init__(
-        self, id: str, nsp: Namespace, connection: Connection, auth: dict[str, Any] | None
-    ) -> None:
+    def __init__(self, id: str, nsp: Namespace, connection: Connection, auth: bytes = b"") -> None:
         self.id = id
         self.nsp = nsp
         self.connection = connection
@@ -62,7 +60,7 @@ class Socket:
         self._user = ""
         self.calls: dict[int, Call] | None = None
         self.state = CONNECTING
-        self.auth_json = _packed(auth) if auth else b""
+        self.auth_json = auth
         self._data: dict[str, Any] | None = None
 
     @property
@@ -179,34 +177,46 @@ class Socket:
         return await call.one(timeout)
 
     def join(self, *rooms: str) -> None:
-        """Enter rooms (str). It gets what is sent to them from now on, and nothing from before.
+        """Enter rooms (str). It gets what is sent to them from now on, and nothing from before. May
+        be called from any thread, as `leave` and `disconnect`: it is done soon, then.
 
         Raises: TypeError for what is no str.
         """
-        if self.state == MOVED:
-            self._itself.join(*rooms)
-        elif self.state != ENDED:
+        if self.state <= CONNECTED and get_ident() == self.nsp.hub.thread:
             self.nsp.join(self, rooms)
+        else:
+            checked(rooms)
+            self._do(lambda: self.nsp.join(self, rooms), lambda moved: moved.join(*rooms))
 
     def leave(self, *rooms: str) -> None:
-        """Leave rooms (str). It still gets what was sent to them before."""
-        if self.state == MOVED:
-            self._itself.leave(*rooms)
-        elif self.state != ENDED:
-            self.nsp.leave(self, rooms)
+        """Leave rooms (str). It still gets what was sent to them before. Raises TypeError for what
+        is no str.
+        """
+        checked(rooms)
+        self._do(lambda: self.nsp.leave(self, rooms), lambda moved: moved.leave(*rooms))
 
     def disconnect(self, close: bool = False) -> None:
         """End this socket; with `close` the whole connection, with all its namespaces. The client
         does not reconnect by itself.
         """
-        if self.state == MOVED:
-            self._itself.disconnect(close)
-        elif self.state != ENDED:
-            self.nsp.hub.disconnect(self, close)
+        self._do(
+            lambda: self.nsp.hub.disconnect(self, close), lambda moved: moved.disconnect(close)
+        )
+
+    def _do(self, here: Callable[[], None], moved: Callable[[Target], None]) -> None:
+        """In the loop's own thread, unless the client has gone by then."""
+
+        def do() -> None:
+            if self.state == MOVED:
+                moved(self._itself)
+            elif self.state != ENDED:
+                here()
+
+        self.nsp.hub.in_loop(do)
 
     def to(self, *rooms: str) -> Target:
-        """Everyone in any of the rooms, but not this socket."""
-        return Target(self.nsp, rooms, (self.id,))
+        """Everyone in any of the rooms (str), but not this socket. Raises as Target.to."""
+        return Target(self.nsp, at_least_one(rooms), (self.id,))
 
     @property
     def broadcast(self) -> Target:
@@ -242,11 +252,3 @@ class Socket:
 
     def __repr__(self) -> str:
         return f"<Socket {self.id} in {self.nsp.name}>"
-
-
-def _packed(auth: dict[str, Any]) -> bytes:
-    """A dict takes 240 bytes at least, as JSON it takes what it says. Raises PacketError."""
-    try:
-        return msgspec.json.encode(auth)
-    except RecursionError:  # it was just not too deep to be read
-        raise PacketError("what a client says who it is lies in too many brackets") from None

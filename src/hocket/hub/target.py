@@ -36,13 +36,35 @@ def reserved(event: str) -> ValueError:
     return ValueError(f"{event!r} is reserved by Socket.IO and cannot be emitted")
 
 
+def checked(rooms: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of rooms, as somebody gives them. Raises TypeError for what is no str: a user's number,
+    or what a client sent, would silently be nobody's room.
+    """
+    for room in rooms:
+        if not isinstance(room, str):
+            raise TypeError(f"a room is a str, not {room!r}")
+    return rooms
+
+
+def at_least_one(rooms: tuple[str, ...]) -> tuple[str, ...]:
+    """As `checked`, of whom an event goes to. Raises ValueError for none at all: what is for the
+    members of an empty list is not for everybody.
+    """
+    if not rooms:
+        raise ValueError("to() needs at least one room; without it, an event is for everybody")
+    return checked(rooms)
+
+
 class How(NamedTuple):
-    """How an event goes out."""
+    """How an event goes out. `local`: to clients of this worker, or, when it has given its place to
+    another, of that one; `here`: to nobody but clients of this process.
+    """
 
     volatile: bool = False
     compress: bool = True
     cursor: str = ""
     local: bool = False
+    here: bool = False
 
 
 _PLAINLY: Final = How()
@@ -70,12 +92,15 @@ class Target:
         self._how = how
 
     def to(self, *rooms: str) -> Target:
-        """Whoever is in any of these rooms (str) too; each socket gets an event once."""
-        return Target(self.nsp, self.rooms + rooms, self.excluded, self._how)
+        """Whoever is in any of these rooms (str) too; each socket gets an event once.
+
+        Raises: TypeError for what is no str, ValueError for no room at all.
+        """
+        return Target(self.nsp, self.rooms + at_least_one(rooms), self.excluded, self._how)
 
     def except_(self, *rooms: str) -> Target:
-        """But nobody who is in any of these rooms (str)."""
-        return Target(self.nsp, self.rooms, self.excluded + rooms, self._how)
+        """But nobody who is in any of these rooms (str). Raises TypeError for what is no str."""
+        return Target(self.nsp, self.rooms, self.excluded + checked(rooms), self._how)
 
     @property
     def volatile(self) -> Target:
@@ -113,9 +138,13 @@ class Target:
         when too much waits to be sent.
         """
         self.nsp.hub.check_room()
+        packet = self._packet(event, args)
+        self.nsp.hub.in_loop(lambda: self.send(packet))
+
+    def _packet(self, event: str, args: tuple[Any, ...]) -> EncodedPacket:
         packet = event_packet(self.nsp.name, event, args, None, self._how.volatile)
         packet.compress, packet.cursor = self._how.compress, self._how.cursor
-        self.nsp.hub.in_loop(lambda: self.send(packet))
+        return packet
 
     def send(self, packet: EncodedPacket) -> None:
         """A packet to all of them, from the loop's own thread."""
@@ -125,7 +154,7 @@ class Target:
 
     def deliver(self, packet: EncodedPacket) -> None:
         """A packet to those of them that this worker has."""
-        nsp, hub = self.nsp, self.nsp.hub
+        nsp, hub = self._present(), self.nsp.hub
         if self.rooms:
             rooms, sockets = nsp.resolve(self.rooms)
         else:
@@ -133,8 +162,21 @@ class Target:
         excluded = frozenset(nsp.connections(self.excluded)) if self.excluded else frozenset()
         hub.fanout.emit(rooms, [socket.end for socket in sockets], excluded, packet)
 
+    def _present(self) -> Namespace:
+        """The namespace as it is now: a dynamic one goes with its last client, and is another one
+        when the next comes.
+        """
+        return self.nsp.hub.namespaces.get(self.nsp.name, self.nsp)
+
     def _elsewhere(self) -> Elsewhere | None:
-        return None if self._how.local else self.nsp.hub.elsewhere
+        elsewhere = self.nsp.hub.elsewhere
+        if elsewhere is None or self._how.here:
+            return None
+        return elsewhere if elsewhere.has_all or not self._how.local else None
+
+    @property
+    def is_local(self) -> bool:
+        return self._how.local
 
     async def call(self, event: str, *args: Any, timeout: float = 60.0) -> list[Any]:
         """Send an event and wait for everybody's ack; who leaves meanwhile is not waited for.
@@ -147,8 +189,7 @@ class Target:
         Raises: CallTimeout, with those answers that came as `answers`; Overloaded.
         """
         self.nsp.hub.check_room()
-        packet = event_packet(self.nsp.name, event, args)
-        acks, missing = await self.gather(packet, event, timeout)
+        acks, missing = await self.gather(self._packet(event, args), event, timeout)
         answers = [ack_value(ack) for ack in acks]
         if missing:
             raise CallTimeout(f"{missing} did not answer {event!r} in {timeout} s", answers)
@@ -177,7 +218,7 @@ class Target:
 
     def begin_call(self, packet: EncodedPacket, event: str) -> Call:
         """Send an event that wants acks to those of them that this worker has."""
-        id = self.nsp.next_ack_id()
+        id = self._present().next_ack_id()
         call = Call(id, event, self.select())
         self.deliver(socketio.with_ack_id(packet, self.nsp.name, id))
         return call
@@ -195,14 +236,16 @@ class Target:
 
     def select(self) -> list[Socket]:
         """Those of them that this worker has."""
-        return self.nsp.select(self.rooms, self.excluded)
+        return self._present().select(self.rooms, self.excluded)
 
     def join(self, *rooms: str) -> None:
-        """Put all of them into rooms (str)."""
+        """Put all of them into rooms (str). Raises TypeError for what is no str."""
+        checked(rooms)
         self._do(lambda it: it.join(*rooms), lambda elsewhere: elsewhere.join(self, rooms))
 
     def leave(self, *rooms: str) -> None:
-        """Take all of them out of rooms (str)."""
+        """Take all of them out of rooms (str). Raises TypeError for what is no str."""
+        checked(rooms)
         self._do(lambda it: it.leave(*rooms), lambda elsewhere: elsewhere.leave(self, rooms))
 
     def disconnect(self, close: bool = False) -> None:

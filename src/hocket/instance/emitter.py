@@ -12,7 +12,7 @@ from hocket.broker.channel import framed
 from hocket.broker.messages import Chosen, Disconnect, Emit, Join, Leave, Message, encode
 from hocket.errors import Overloaded
 from hocket.hub.elsewhere import pack
-from hocket.hub.target import event_packet
+from hocket.hub.target import at_least_one, checked, event_packet
 from hocket.instance.desk import connect
 
 
@@ -23,29 +23,44 @@ class Line:
         self._run_dir = run_dir
         self._timeout = timeout
         self._lock = threading.Lock()
+        self._process = os.getpid()
         self._socket: sockets.socket | None = None
 
     def send(self, message: Message) -> None:
         data = framed(encode(message))
+        self._leave_parent()
         with self._lock:
-            fresh = self._socket is None or self._has_ended(self._socket)
             try:
-                self._send(data, fresh)
+                self._send(data)
             except TimeoutError:
                 self._close()  # part of it may be on its way: nothing may follow that
                 raise Overloaded(f"the server took nothing for {self._timeout} s") from None
             except OSError:
-                if fresh:
-                    raise
-                self._send(data, True)
+                self._close()
+                raise
 
-    def _send(self, data: bytes, fresh: bool) -> None:
-        if fresh:
+    def _leave_parent(self) -> None:
+        """After a fork: two processes that write to one connection would mix what they say, and
+        a lock that another thread had stays locked here.
+        """
+        if self._process != os.getpid():
+            self._lock = threading.Lock()
             self._close()
-            self._socket = connect(self._run_dir, "emit")
-            self._socket.settimeout(self._timeout)
-        if self._socket is not None:
-            self._socket.sendall(data)
+            self._process = os.getpid()
+
+    def _send(self, data: bytes) -> None:
+        if self._socket is not None and not self._has_ended(self._socket):
+            try:
+                self._socket.sendall(data)
+                return
+            except TimeoutError:
+                raise
+            except OSError:  # it has just ended: another may be there by now
+                pass
+        self._close()
+        self._socket = connect(self._run_dir, "emit")
+        self._socket.settimeout(self._timeout)
+        self._socket.sendall(data)
 
     def _has_ended(self, socket: sockets.socket) -> bool:
         """Nothing ever comes from the server but the end."""
@@ -59,13 +74,14 @@ class Line:
             self._socket = None
 
     def close(self) -> None:
+        self._leave_parent()
         with self._lock:
             self._close()
 
 
 class Emitter:
     """Whom events go to, in a running server; immutable, as Target: each method that chooses gives
-    a new one. May be used from any thread.
+    a new one. May be used from any thread, and in processes that are forked.
 
         emitter = hocket.Emitter("/run/chat")
         emitter.to("room-7").emit("news", {"text": "..."})
@@ -91,14 +107,18 @@ class Emitter:
         return self._but(Chosen(name))
 
     def to(self, *rooms: str) -> Emitter:
-        """Whoever is in any of these rooms (str), or has one of these socket ids, too."""
-        chosen, rooms = self._chosen, _names(rooms)
-        return self._but(Chosen(chosen.namespace, chosen.rooms + rooms, chosen.excluded))
+        """Whoever is in any of these rooms (str), or has one of these socket ids, too. Raises
+        ValueError for no room at all.
+        """
+        so_far = self._chosen
+        rooms = so_far.rooms + at_least_one(rooms)
+        return self._but(Chosen(so_far.namespace, rooms, so_far.excluded))
 
     def except_(self, *rooms: str) -> Emitter:
         """But nobody who is in any of these rooms (str)."""
-        chosen, rooms = self._chosen, _names(rooms)
-        return self._but(Chosen(chosen.namespace, chosen.rooms, chosen.excluded + rooms))
+        so_far = self._chosen
+        excluded = so_far.excluded + checked(rooms)
+        return self._but(Chosen(so_far.namespace, so_far.rooms, excluded))
 
     def _but(self, chosen: Chosen) -> Emitter:
         other = Emitter.__new__(Emitter)
@@ -114,11 +134,11 @@ class Emitter:
 
     def join(self, *rooms: str) -> None:
         """Put all of them into rooms (str)."""
-        self._line.send(Join(self._chosen, _names(rooms)))
+        self._line.send(Join(self._chosen, checked(rooms)))
 
     def leave(self, *rooms: str) -> None:
         """Take all of them out of rooms (str)."""
-        self._line.send(Leave(self._chosen, _names(rooms)))
+        self._line.send(Leave(self._chosen, checked(rooms)))
 
     def disconnect(self, close: bool = False) -> None:
         """End all of them; with `close` their whole connections."""
@@ -127,10 +147,3 @@ class Emitter:
     def close(self) -> None:
         """Close the connection; the next call makes another."""
         self._line.close()
-
-
-def _names(rooms: tuple[str, ...]) -> tuple[str, ...]:
-    for room in rooms:
-        if not isinstance(room, str):
-            raise TypeError(f"a room is a str, not {room!r}")
-    return rooms

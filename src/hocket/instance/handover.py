@@ -16,12 +16,16 @@ from typing import Any, Final
 from hocket.broker.base import OLD
 from hocket.broker.channel import Channel, close_files
 from hocket.broker.local import LocalBroker
-from hocket.broker.messages import Moved, encode
+from hocket.broker.messages import Act, Disconnect, Moved, encode
 from hocket.broker.succession import (
     Acked,
     Answered,
+    Came,
+    Coming,
+    Ended,
     FromOld,
     Given,
+    Go,
     LinkTo,
     Pass,
     Session,
@@ -29,6 +33,7 @@ from hocket.broker.succession import (
     decode_from_old,
 )
 from hocket.broker.successor import Successor
+from hocket.hub.connection import Connection
 from hocket.hub.elsewhere import Elsewhere
 from hocket.hub.socket import Socket
 from hocket.instance.worker import Worker
@@ -42,6 +47,7 @@ SETTLE: Final = 1.0  # seconds that `connect` handlers and upgrades have to end 
 SWEEP: Final = 0.02  # seconds between two looks at what could not be moved yet
 FLUSH: Final = 64  # sessions sent at a time
 MOVING: Final = "moving"  # why nobody is read from
+HERE: Final = 0  # any worker's number: what it says is for sessions of this process alone
 
 
 class Forward:
@@ -85,6 +91,7 @@ class Heir:
         self._took = took
         self._bereft: Callable[[], None] | None = bereft
         worker.engine.pause(MOVING, True)
+        self._broker.hold(True)  # what others say is for sessions that are left there, too
         loop = asyncio.get_running_loop()
         self._broker.old = Channel(loop, socket, self._received, self._ended)
 
@@ -97,7 +104,14 @@ class Heir:
 
     def _take(self, message: FromOld, files: list[int]) -> None:
         if isinstance(message, Session):
-            self._mover.put_together(message, files, self._forward)
+            self._put_together(message, files)
+        elif isinstance(message, Ended):
+            self._broker.left.discard(message.sid)
+        elif isinstance(message, Coming):
+            self._broker.since = []
+            self._broker.send(OLD, Go(message.sids))
+        elif isinstance(message, Came):
+            self._broker.since = None
         elif isinstance(message, Moved):
             self._mover.take(message, files)
         elif isinstance(message, LinkTo) and files:
@@ -106,14 +120,30 @@ class Heir:
             self._start(message)
         elif isinstance(message, Pass):
             self._broker.pass_on(message.peer, message.message)
-        elif self._worker.hub.elsewhere is not None and not isinstance(message, LinkTo):
-            self._worker.hub.elsewhere.read(OLD, message)
+        elif self._elsewhere is not None and not isinstance(message, LinkTo):
+            # Who says it has told its own sessions, but not what `disconnect` handlers say here.
+            self._broker.echoes = isinstance(message, Disconnect)
+            self._elsewhere.read(OLD, message)
+            self._broker.echoes = True
+
+    @property
+    def _elsewhere(self) -> Elsewhere | None:
+        return self._worker.hub.elsewhere
+
+    def _put_together(self, session: Session, files: list[int]) -> None:
+        sockets = set(self._mover.put_together(session, files, self._forward))
+        self._broker.left.discard(session.sid)
+        if self._elsewhere is not None:
+            for message in self._broker.since or ():
+                self._elsewhere.catch_up(sockets, message)
 
     def _start(self, given: Given) -> None:
         for name, count in given.ack_ids.items():
             if (nsp := self._worker.hub.namespace(name)) is not None:
                 nsp.ack_ids = max(nsp.ack_ids, count)
         self._broker.questions = given.questions
+        self._broker.left.update(given.left)
+        self._broker.hold(False)
         self._worker.garbage.stay()  # or the next tick would look at everybody who has moved
         self._worker.engine.pause(MOVING, False)
         self._mover.start()
@@ -125,6 +155,8 @@ class Heir:
 
     def _ended(self) -> None:
         self._broker.old = None
+        self._broker.left.clear()
+        self._broker.since = None
         if self._bereft is not None:
             self._bereft()
 
@@ -145,6 +177,8 @@ class Giver:
         self._successor: Successor
         self._hurried = asyncio.Event()
         self._calls: dict[tuple[str, str], Socket] = {}
+        self._left: set[str] = set()  # sessions that the new process was told to ask for here
+        self._offered = False
 
     async def give(self, limit: float) -> None:
         """Everything; then wait for handlers, calls and requests that are under way, for at most
@@ -172,8 +206,31 @@ class Giver:
 
     def _is_done(self) -> bool:
         """Whether nothing is left to do here; what can move by now does."""
-        self._sweep()
+        self._offer()
+        for parcel in self._mover.idle_streams():
+            self._send(parcel)
         return not self._busy()
+
+    def _offer(self) -> None:
+        """Sessions that were left and can move now: the new process has to know first, for all
+        others are told by it.
+        """
+        self._flush()
+        connections = self._worker.engine.connections.values()
+        settled = [each.sid for each in connections if self._mover.is_settled(each)]
+        if settled and not self._offered:
+            self._offered = True
+            self._send(Parcel(Coming(settled), []))
+
+    def _let_go(self, sids: list[str]) -> None:
+        """The new process knows: those of them that still can move."""
+        connections = self._worker.engine.connections
+        self._flush()
+        for sid in sids:
+            if (connection := connections.get(sid)) and self._mover.is_settled(connection):
+                self._give_session(connection)
+        self._offered = False
+        self._send(Parcel(Came(), []))
 
     async def part(self) -> None:
         """Let what was said go out."""
@@ -199,33 +256,41 @@ class Giver:
         worker.engine.pause(MOVING, True)
         self._sweep()
         questions = 0
+        self._left.update(worker.engine.connections)
         if worker.broker is not None:
+            self._left |= worker.broker.left
             for link, fd in worker.broker.give_links():
                 self._send(Parcel(link, [fd]))
             questions = worker.broker.questions
         ack_ids = {name: nsp.ack_ids for name, nsp in worker.hub.namespaces.items()}
-        self._send(Parcel(Given(ack_ids, questions), []))
+        self._send(Parcel(Given(ack_ids, questions, [*self._left]), []))
         self._channel.flush()
-        self._successor = Successor(self._loop, self._channel, questions)
-        worker.hub.elsewhere = Elsewhere(worker.hub, self._successor)
+        self._successor = Successor(self._loop, self._channel, questions, worker.broker)
+        worker.hub.elsewhere = Elsewhere(worker.hub, self._successor, has_all=True)
         worker.http.elsewhere = self._pass_on
+        if worker.broker is not None:
+            worker.broker.after = lambda peer, data: self._channel.send(encode(Pass(peer, data)))
         worker.engine.pause(MOVING, False)
 
     def _sweep(self) -> None:
-        if self._worker.hub.doorkeeper is not None:
-            self._worker.hub.doorkeeper.flush()
+        self._flush()
         connections = tuple(self._worker.engine.connections.values())
         for at, connection in enumerate(connections):
             if self._mover.is_settled(connection):
-                sockets = connection.sockets
-                if (parcel := self._mover.take_apart(connection)) is not None:
-                    self._calls.update(
-                        {(each.nsp.name, each.id): each for each in sockets if each.calls}
-                    )
-                    self._send(parcel)
+                self._give_session(connection)
             if at % FLUSH == 0:
                 self._channel.flush()
         for parcel in self._mover.idle_streams():
+            self._send(parcel)
+
+    def _flush(self) -> None:
+        if self._worker.hub.doorkeeper is not None:
+            self._worker.hub.doorkeeper.flush()
+
+    def _give_session(self, connection: Connection) -> None:
+        sockets = connection.sockets
+        if (parcel := self._mover.take_apart(connection)) is not None:
+            self._calls.update({(each.nsp.name, each.id): each for each in sockets if each.calls})
             self._send(parcel)
 
     def _send(self, parcel: Parcel) -> None:
@@ -241,22 +306,46 @@ class Giver:
         """What HttpTransport asks as `elsewhere`: every further request is for the new process, but
         for those of sessions that could not move yet.
         """
-        if request.params().get("sid", "") in self._worker.engine.connections:
+        sid = request.params().get("sid", "")
+        if sid in self._worker.engine.connections:
             return False
-        if (parcel := self._mover.parcel_of(stream, data)) is not None:
-            self._send(parcel)
+        broker = self._worker.broker
+        if (parcel := self._mover.parcel_of(stream, data)) is None:
+            return True
+        if broker is not None and sid in broker.left:
+            broker.send(OLD, parcel.message, parcel.files)
+            return True
+        if sid in self._left:
+            self._left.discard(sid)
+            self._send(Parcel(Ended(sid), []))
+        self._send(parcel)
         return True
 
     def _received(self, data: bytes, files: list[int]) -> None:
-        close_files(files)
         message = decode_from_new(data)
-        if isinstance(message, Acked):
+        if isinstance(message, Moved):
+            for fd in files:
+                self._worker.http.take(fd, message.address, message.over_tls, message.data)
+            return
+        close_files(files)
+        if isinstance(message, Act):
+            self._told(message)
+        elif isinstance(message, Go):
+            self._let_go(message.sids)
+        elif isinstance(message, Acked):
             self._acked(message)
         elif isinstance(message, Answered):
             if self._worker.broker is not None:
                 self._worker.broker.answered(message)
         else:
             self._successor.answered(message)
+
+    def _told(self, message: Act) -> None:
+        """What was published in the new process, for sessions that are here still."""
+        if self._worker.hub.elsewhere is not None:
+            self._worker.hub.elsewhere.read(HERE, message)
+        if self._worker.broker is not None:
+            self._worker.broker.echo(message)
 
     def _acked(self, message: Acked) -> None:
         socket = self._calls.get((message.namespace, message.socket))

@@ -44,6 +44,14 @@ def capacity_of(settings: Settings) -> int:
     return min(most, -(-wanted // workers_for(settings))) if wanted else most
 
 
+def sessions_of(settings: Settings) -> int:
+    """Sessions that each worker may have: some of those that poll have no connection at times, and
+    those of others may have moved here.
+    """
+    capacity = capacity_of(settings)
+    return capacity + FEW + capacity // SHARE
+
+
 def workers_for(settings: Settings) -> int:
     """How many workers `max_connections` takes, at least `workers`."""
     return max(settings.workers or cores(), -(-settings.max_connections // room(open_files())))

@@ -17,7 +17,7 @@ from hocket.hub.hub import Hub
 from hocket.hub.ids import Ids
 from hocket.hub.starter import TaskStarter, start
 from hocket.instance.garbage import Garbage
-from hocket.instance.limits import capacity_of
+from hocket.instance.limits import capacity_of, sessions_of
 from hocket.instance.metrics import Lag, Metrics, numbers
 from hocket.settings import Settings
 from hocket.transport.entrance import Entrance
@@ -133,7 +133,7 @@ class Worker:
         )
         if self.broker is not None:
             self._meet(self.broker)
-        self.app.hub = self.hub
+        self.app.hub, self.app.stops = self.hub, False
         try:
             self.keeping = await self.keep()
             if self.mounted is not None:
@@ -232,6 +232,7 @@ class Worker:
             self.origins,
             self.app.admit(),
             settings.compression,
+            sessions_of(settings),
         )
         routes = RouteRunner(self.loop, self.http, self.app.routes)
         self.mounted = self._mount(routes)
@@ -354,6 +355,7 @@ class Worker:
     async def stop(self) -> None:
         """Let nobody in, say goodbye to everybody, wait for running handlers, undo `start`."""
         self.entrance.close()
+        self.gateway.stops = self.app.stops = True
         await self._send_away()
         for timer in self._timers:
             timer.cancel()

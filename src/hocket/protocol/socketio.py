@@ -201,14 +201,16 @@ class Assembler:
         if len(self._buffers) < self._packet.attachments:
             return None
         try:
-            self._packet.data = restore(self._packet.data, self._buffers)
+            self._packet.data = restore(self._packet.data, list(self._buffers))
         except RecursionError:
             raise PacketError("the packet is nested too deep") from None
         return self._packet
 
 
-def restore(value: Any, buffers: list[bytes]) -> Any:
-    """`value` with each placeholder replaced by its attachment."""
+def restore(value: Any, buffers: list[bytes | None]) -> Any:
+    """`value` with each placeholder replaced by its attachment, which is taken out of `buffers`: no
+    client names one twice, and who could name it 33,000 times would be sent it so often.
+    """
     if isinstance(value, list):
         return [restore(item, buffers) for item in value]
     if not isinstance(value, dict):
@@ -218,7 +220,10 @@ def restore(value: Any, buffers: list[bytes]) -> Any:
     number = value.get("num")
     if type(number) is not int or not 0 <= number < len(buffers):
         raise PacketError("a placeholder names no attachment")
-    return buffers[number]
+    attachment, buffers[number] = buffers[number], None
+    if attachment is None:
+        raise PacketError("two placeholders name the same attachment")
+    return attachment
 
 
 def encode(
@@ -273,7 +278,8 @@ def with_ack_id(packet: EncodedPacket, namespace: str, id: int) -> EncodedPacket
     at = text.index(b"-") + 1 if packet.attachments else len(_HEADS[EVENT])
     if namespace != "/":
         at += len(namespace.encode()) + 1
-    return EncodedPacket(text[:at] + b"%d" % id + text[at:], packet.attachments, packet.volatile)
+    text = text[:at] + b"%d" % id + text[at:]
+    return EncodedPacket(text, packet.attachments, packet.volatile, packet.cursor, packet.compress)
 
 
 def connected(namespace: str, sid: str) -> bytes:

@@ -59,6 +59,11 @@ def _filled(value: Any, attachments: Sequence[bytes]) -> Any:
         return [_filled(item, attachments) for item in value]
     if not isinstance(value, dict):
         return value
-    if value.get("_placeholder") is True:
-        return b64encode(attachments[value["num"]]).decode("ascii")
+    number = value.get("num")
+    if (
+        value.get("_placeholder") is True
+        and isinstance(number, int)
+        and 0 <= number < len(attachments)
+    ):
+        return b64encode(attachments[number]).decode("ascii")
     return {key: _filled(item, attachments) for key, item in value.items()}

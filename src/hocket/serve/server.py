@@ -23,7 +23,7 @@ def make_app(settings: Settings) -> App:
     add_pages(app)
     if settings.data:
         add_api(app)
-    add_health(app, lambda: app.hub is not None)
+    add_health(app, lambda: app.hub is not None and not app.stops)
     return app
 
 

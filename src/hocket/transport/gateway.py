@@ -38,6 +38,8 @@ FORBIDDEN: Final = (4, "Forbidden")
 BAD_VERSION: Final = (5, "Unsupported protocol version")
 
 ORIGIN: Final = "origin not allowed: see the setting `origins`"
+FULL: Final = "there is no room for more clients"
+STOPS: Final = "the server stops: another may be there for you"
 _JSON = (b"content-type", b"application/json")
 
 Admit = Callable[[Handshake], Awaitable[str | None] | str | None]
@@ -60,6 +62,7 @@ class Gateway:
         origins: which pages may come.
         admit: asked before a session opens; None, or the reason of the refusal; possibly awaitable.
         compression: whether to agree to permessage-deflate.
+        capacity: sessions that there may be: those that poll need no open file.
     """
 
     def __init__(
@@ -71,8 +74,11 @@ class Gateway:
         origins: Origins,
         admit: Admit | None,
         compression: bool = False,
+        capacity: int = 1 << 30,
     ) -> None:
         self._engine = engine
+        self._capacity = capacity
+        self.stops = False  # let nobody new in
         self._reactor = reactor
         self._http = http
         self._linger = linger
@@ -163,6 +169,9 @@ class Gateway:
 
     def events(self, stream: HttpStream, request: Request, explain: Explain = as_it_is) -> None:
         """A client that wants to listen. `explain`: see SseTransport.open."""
+        if self.stops:  # EventSource comes back after an end, and never after an error
+            self._http.ended(stream)
+            return
         headers = self._origins.headers(request)
         stream.keep_alive = False
         try:
@@ -230,7 +239,9 @@ class Gateway:
     # Admission
 
     def _enter(self, stream: HttpStream, request: Request, enter: Callable[[], None]) -> None:
-        """Open a session, if `on_handshake` has nothing against it."""
+        """Open a session, if there is room and `on_handshake` has nothing against it."""
+        if self.stops or len(self._engine.connections) >= self._capacity:
+            raise Refused((FORBIDDEN[0], STOPS if self.stops else FULL), 503)
         if self._admit is None:
             enter()
             return

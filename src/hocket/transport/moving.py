@@ -173,8 +173,12 @@ class Mover:
         for fd in files:
             self._soon(partial(self._http.take, fd, moved.address, moved.over_tls, moved.data))
 
-    def put_together(self, session: Session, files: list[int], forward: Forward) -> None:
-        """A session of the process before this one. `forward` gets the acks of its calls."""
+    def put_together(
+        self, session: Session, files: list[int], forward: Forward
+    ) -> tuple[Socket, ...]:
+        """A session of the process before this one: its sockets. `forward` gets the acks of its
+        calls.
+        """
         engine, transport = self._engine, self._transports[session.transport]
         connection = Connection(session.sid, transport, session.wire, engine.fanout.seq)
         connection.head, connection.address = session.head, session.address
@@ -191,14 +195,15 @@ class Mover:
         for one in gone:
             packet = socketio.encode(socketio.DISCONNECT, one.namespace)
             engine.fanout.send(connection, packet)
+        return connection.sockets
 
     def _join(self, connection: Connection, one: SocketOf, forward: Forward) -> bool:
         """A socket of a session, back in its rooms; False if its namespace is no more."""
         nsp = self._hub.namespace(one.namespace)
         if nsp is None:
             return False
-        socket = Socket(one.id, nsp, connection, None)
-        socket.auth_json, socket.user, socket.state = one.auth, one.user, CONNECTED
+        socket = Socket(one.id, nsp, connection, one.auth)
+        socket.user, socket.state = one.user, CONNECTED
         if one.data:
             socket.data.update(one.data)
         connection.sockets += (socket,)

@@ -340,6 +340,8 @@ class PollingTransport(SessionTransport):
             self._plan_ping(connection, pinged)
         elif after < self._patience:
             self._plan_check(connection, pinged, self._patience)
+        elif connection.held or connection.inbox is not None:  # its answer may be behind others
+            self._plan_check(connection, self._clock(), self._patience)
         elif self.engine.paused:  # nobody is read from: the answer may have come
             self._plan_check(connection, pinged, self._clock() - pinged + AGAIN)
         else:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from typing import Final
 
-from hocket.broker.base import NOBODY
+from hocket.broker.base import NOBODY, OLD
 from hocket.broker.local import LocalBroker
 from hocket.broker.messages import Message, Moved
 from hocket.broker.roles import APP, WORKER
@@ -74,7 +74,10 @@ class Relay:
     def _peer(self, request: Request) -> int | None:
         """The process that is to serve a request; None: this one."""
         if request.path in self._paths:
-            worker = worker_of(request.params().get("sid", ""))
+            sid = request.params().get("sid", "")
+            if sid in self._broker.left:
+                return OLD
+            worker = worker_of(sid)
             if worker != self._worker and self._broker.has(worker):
                 return worker
         role = self.choose(request)

@@ -134,7 +134,8 @@ class StreamTransport(SessionTransport):
     # What the hub calls
 
     def backlog(self, connection: Connection, rest: bytes) -> None:
-        outbox = connection.outbox = Backlog(self.engine.limits.max_outbox, self.overflow)
+        engine = self.engine
+        outbox = connection.outbox = Backlog(engine.limits.max_outbox, self.overflow, engine.counts)
         outbox.add(connection, rest)
         self.reactor.want_write(connection)
 

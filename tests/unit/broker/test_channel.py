@@ -53,6 +53,38 @@ def pair(**how: Any) -> Iterator[tuple[End, End]]:
         other.channel.close()
 
 
+@asynchronous
+async def test_open_files_that_wait_make_a_channel_full() -> None:
+    """They are what a process runs out of: their bytes are few."""
+    with pair(limit=100_000) as (one, other):
+        other.channel.hold()
+        for _ in range(3_000):
+            one.channel.send(b"x", [a_file(b"y")])
+            one.channel.flush()
+            if one.full:
+                break
+        assert one.full == [True]
+        assert len(one.channel._queue) < 20
+        other.channel.release()
+        await eventually(lambda: one.full == [True, False] and not one.channel.pending)
+        for files in other.files:
+            os.close(files[0])
+
+
+@asynchronous
+async def test_what_is_too_long_for_the_other_side_ends_no_channel(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("hocket.broker.channel.LONGEST", 1_000)
+    with pair() as (one, other):
+        fd = a_file(b"")
+        one.channel.send(bytes(1_001), [fd])
+        one.channel.send(b"short")
+        await eventually(lambda: other.heard == [b"short"])
+        assert not is_open(fd)
+        assert "too long" in caplog.text
+
+
 def a_file(text: bytes) -> int:
     """An open file to read `text` from."""
     reading, writing = os.pipe()

@@ -72,7 +72,7 @@ class History:
             but.append(self.someone().id)
         if self.random.random() < 0.3:
             sender = self.someone()
-            target = sender.to(*names).except_(*but)
+            target = (sender.to(*names) if names else sender.broadcast).except_(*but)
             but.append(sender.id)
         else:
             target = Target(self.someone().nsp, tuple(names), tuple(but))

@@ -181,6 +181,33 @@ def test_a_long_hold_of_the_loop_costs_nobody_the_session_unasked() -> None:
     assert client.ended() == []
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_nobody_is_judged_while_nobody_is_read_from(answers: bool) -> None:
+    client = Pinged(25.0, 20.0)
+    assert client.pings(30.0) == [25.0]
+    client.world.engine.pause("a test", True)
+    assert client.pings(90.0) == []
+    assert client.ended() == []
+    client.world.engine.pause("a test", False)
+    if answers:
+        client.pong()
+    client.pings(95.0)
+    assert client.ended() == ([] if answers else ["ping timeout"])
+
+
+def test_who_is_not_read_from_has_its_whole_time_afterwards() -> None:
+    """As many of its handlers run as may."""
+    client = Pinged(25.0, 20.0)
+    assert client.pings(30.0) == [25.0]
+    client.connection.held = True
+    assert client.pings(100.0) == []
+    client.connection.held = False
+    assert client.pings(104.0) == []
+    assert client.ended() == []
+    client.pings(130.0)
+    assert client.ended() == ["ping timeout"]
+
+
 def test_a_closed_connection_is_not_pinged() -> None:
     client = Pinged(25.0, 20.0)
     client.world.engine.close(client.connection, "transport close")

@@ -233,7 +233,8 @@ class History:
         assert nsp is not None
         target = Target(nsp, tuple(names), tuple(but))
         if what & 64 and member is not None and member.socket.connected:
-            target = member.socket.to(*names).except_(*but)
+            sender = member.socket
+            target = (sender.to(*names) if names else sender.broadcast).except_(*but)
             but.append(member.socket.id)
         number = next(self.numbers)
         token = event(number, name, padding)

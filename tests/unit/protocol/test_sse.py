@@ -18,6 +18,10 @@ from hocket.protocol.engineio import PING_PACKET, SSE, EncodedPacket
             socketio.encode(2, "/", ("b", b"\x00\xff", [b"x"])),
             b'event: b\ndata: ["AP8=",["eA=="]]\n\n',
         ),
+        (
+            EncodedPacket(b'451-["b",{"_placeholder":true},{"_placeholder":true,"num":9}]', [b"x"]),
+            b'event: b\ndata: [{"_placeholder":true},{"_placeholder":true,"num":9}]\n\n',
+        ),
         (socketio.encode(2, "/", ("a\nid: 1\r", 1)), b"event: a id: 1 \ndata: [1]\n\n"),
         (PING_PACKET, b": ping\n\n"),
         (EncodedPacket(socketio.connected("/", "abc")), b""),

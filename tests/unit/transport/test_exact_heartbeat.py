@@ -38,6 +38,26 @@ def test_pings_come_every_interval_and_the_end_comes_at_the_timeout() -> None:
         assert client.connection.closed
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_nobody_is_judged_while_nobody_is_read_from(answers: bool) -> None:
+    with station(ping_interval=0.3, ping_timeout=0.2) as server:
+        client = server.polling()
+        assert pings(client, 0.31) == [0.3]
+        server.engine.pause("a test", True)
+        server.reactor.pause(True)
+        if answers:
+            assert client.post("3") is None  # which nobody has read
+        for _ in range(200):
+            server.pass_time(0.01)
+        assert not client.connection.closed
+        server.engine.pause("a test", False)
+        server.reactor.pause(False)
+        server.spin()
+        for _ in range(30):  # it is looked at again, and not pinged again for so long
+            server.pass_time(0.01)
+        assert client.connection.closed is not answers
+
+
 def test_an_answer_just_in_time_counts() -> None:
     with station(ping_interval=0.3, ping_timeout=0.2) as server:
         client = server.polling()
