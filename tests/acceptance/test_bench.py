@@ -269,6 +269,26 @@ def test_a_server_that_lets_nobody_in(tmp_path: Path) -> None:
         check(measured(tmp_path, url, *FEW, "--rounds=1", "--token=x"))
 
 
+CLOSES = """
+from hocket import App
+async def asgi(scope, receive, send):
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close"})
+app = App(origins="*")
+app.mount("/ws", asgi)
+"""
+
+
+@pytest.mark.parametrize("scenario", ["storm", "echo"])
+def test_a_server_that_closes_at_once(tmp_path: Path, scenario: str) -> None:
+    with serving(tmp_path, CLOSES) as url:
+        url = url.replace("http:", "ws:") + "/ws"
+        said = failed(url, *FEW, "--raw", "--scenario", scenario)
+        assert "lets a client in, and then: closed by the server" in said
+
+
 def test_no_server_and_another_one(url: str) -> None:
     said = failed("http://127.0.0.1:1", *FEW)
     assert "nothing listens at http://127.0.0.1:1: start the server first" in said
@@ -324,6 +344,26 @@ def test_what_there_is_when_it_is_interrupted(
     assert 0 < found["latency"]["count"] <= found["messages"]["sent"] < 6000
     assert len(processes) == 2
     assert [pid for pid in processes if Path(f"/proc/{pid}").exists()] == []
+
+
+def test_what_there_is_when_it_is_interrupted_while_it_connects(tmp_path: Path) -> None:
+    slow = APP.replace("def connect(", "async def connect(").replace(
+        "    socket.user =",
+        "    seen.append(1)\n    if len(seen) > 20: await asyncio.sleep(60)\n    socket.user =",
+    )
+    slow = slow.replace('app = App(origins="*")', 'app = App(origins="*", workers=1)\nseen = []')
+    slow = slow.replace("from typing", "import asyncio\nfrom typing")
+    file = tmp_path / "x.json"
+    with serving(tmp_path, slow) as url:
+        words = [url, *FEW, "--scenario=storm", "--json", str(file)]
+        with program(*HOCKET, "bench", *words) as bench:
+            bench.said("connecting 19 of 40")
+            os.killpg(bench.pid, signal.SIGINT)
+            assert bench.status() == 130
+            assert "! interrupted: these are partial results" in bench.lines()
+    found = json.loads(file.read_text())
+    assert found["interrupted"]
+    assert found["connect"]["ready"] == 19  # the first to come was the look before the load
 
 
 def test_a_server_that_dies(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 import socketio
 
 from tests.acceptance.test_workers import lives, workers
-from tests.integration.programs import Program, program
+from tests.integration.programs import SOURCE, Program, program
 from tests.support import WebSocketClient, asynchronous, eventually
 
 APP = """
@@ -60,10 +60,12 @@ TRANSPORTS = (["websocket"], ["polling"], ["polling", "websocket"])
 
 
 @contextmanager
-def serving(folder: Path, count: int = 2) -> Iterator[tuple[Program, str]]:
+def serving(
+    folder: Path, count: int = 2, source: str = APP, **more: str
+) -> Iterator[tuple[Program, str]]:
     """Workers that run main.py of a folder, and their URL."""
-    (folder / "main.py").write_text(APP)
-    env = {"HOCKET_PORT": "0", "HOCKET_WORKERS": str(count), "PYTHONDONTWRITEBYTECODE": "1"}
+    (folder / "main.py").write_text(source)
+    env = {"HOCKET_PORT": "0", "HOCKET_WORKERS": str(count), "PYTHONDONTWRITEBYTECODE": "1", **more}
     with program(sys.executable, "main.py", cwd=folder, env=env) as server:
         yield server, server.url()
 
@@ -240,3 +242,147 @@ async def test_stopping_does_not_wait_for_what_a_reload_waits_for(
         assert await client.close_code() == 1001
         assert server.status() == 0
         assert not any(map(lives, before))
+
+
+FAILING = """
+@app.on_shutdown
+async def fails():
+    raise RuntimeError("a hook that fails")
+
+@app.on_shutdown
+async def awaits_what_was_cancelled():
+    task = asyncio.create_task(asyncio.sleep(60))
+    task.cancel()
+    await task
+
+if __name__"""
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@asynchronous
+async def test_on_shutdown_that_fails_stops_no_reload(tmp_path: Path, count: int) -> None:
+    with serving(tmp_path, count, APP.replace("if __name__", FAILING)) as (server, url):
+        client = await WebSocketClient.joined(url)
+        for times in (1, 2):
+            reload(server, times)
+            server.said("on_shutdown failed", times * count)
+            server.said("on_shutdown awaited what was cancelled", times * count)
+        await eventually(lambda: len(workers(server)) == count)
+        await client.say('421["version"]')
+        assert await client.text() == "431[1]"
+        client.close()
+        server.signal(signal.SIGTERM)
+        assert server.status() == 0
+
+
+SLEEPS = "import time\ntime.sleep(60)\n"
+
+
+@asynchronous
+async def test_nothing_stays_behind_of_a_reload_that_a_stop_interrupts(tmp_path: Path) -> None:
+    with serving(tmp_path, 1) as (server, _):
+        (tmp_path / "main.py").write_text(SLEEPS + APP)
+        server.signal(signal.SIGHUP)
+        await eventually(lambda: workers(server))
+        (new,) = workers(server)
+        server.signal(signal.SIGTERM)
+        assert server.status() == 0
+        assert not lives(new)
+
+
+@asynchronous
+async def test_a_stop_does_not_wait_for_a_start_that_hangs(tmp_path: Path) -> None:
+    hangs = """
+@app.on_startup
+async def hangs():
+    print("starting", flush=True)
+    await asyncio.sleep(60)
+
+if __name__"""
+    (tmp_path / "main.py").write_text(APP.replace("if __name__", hangs))
+    env = {"HOCKET_PORT": "0", "HOCKET_WORKERS": "1"}
+    with program(sys.executable, "main.py", cwd=tmp_path, env=env) as server:
+        assert server.line() == "starting"
+        server.signal(signal.SIGTERM)
+        assert server.status() == 0
+
+
+@asynchronous
+async def test_an_old_process_that_does_not_end_is_killed(tmp_path: Path) -> None:
+    stuck = """
+import threading
+threading.Thread(target=threading.Event().wait).start()
+
+if __name__"""
+    source = APP.replace("if __name__", stuck).replace("reload_timeout=20", "reload_timeout=0.5")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'hocket.instance.supervisor' in sys.orig_argv:\n"
+        "    import hocket.instance.reloading as r\n"
+        "    r.STOPPING = 0.5\n"
+    )
+    env = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{SOURCE}"}
+    with serving(tmp_path, 2, source, **env) as (server, url):
+        before = workers(server)
+        client = await WebSocketClient.joined(url)
+        reload(server)
+        server.said("has given its place and does not end: it is killed", 2)
+        await eventually(lambda: not any(map(lives, before)))
+        await client.say('421["version"]')
+        assert await client.text() == "431[1]"
+        client.close()
+        server.signal(signal.SIGTERM)
+        os.killpg(server.pid, signal.SIGKILL)
+
+
+@asynchronous
+async def test_a_wish_to_reload_while_workers_start_is_kept(tmp_path: Path) -> None:
+    slow = """
+@app.on_startup
+async def slow():
+    print("starting", flush=True)
+    await asyncio.sleep(0.5)
+
+if __name__"""
+    (tmp_path / "main.py").write_text(APP.replace("if __name__", slow))
+    env = {"HOCKET_PORT": "0", "HOCKET_WORKERS": "2"}
+    with program(sys.executable, "main.py", cwd=tmp_path, env=env) as server:
+        assert server.line() == "starting"
+        server.signal(signal.SIGHUP)
+        server.said("info    reloaded: workers 2")
+        server.stop()
+
+
+CHILDREN = """
+import os, signal, subprocess, multiprocessing
+
+def sleep():
+    import time
+    time.sleep(60)
+
+@app.on("children")
+async def children(socket: Socket) -> list:
+    sleeper = subprocess.Popen(["sleep", "60"], close_fds=False)
+    forked = multiprocessing.get_context("fork").Process(target=sleep)
+    forked.start()
+    theirs = os.listdir(f"/proc/{sleeper.pid}/fd")
+    sockets = [fd for fd in theirs
+               if os.readlink(f"/proc/{sleeper.pid}/fd/{fd}").startswith("socket:")]
+    ends = []
+    for child in (sleeper, forked):
+        child.terminate()
+        ends.append(await asyncio.to_thread(child.wait if child is sleeper else child.join, 10))
+    return [sleeper.returncode, forked.exitcode, sockets]
+
+if __name__"""
+
+
+@asynchronous
+async def test_what_an_app_starts_ends_as_it_is_told_and_holds_nothing_of_the_server(
+    tmp_path: Path,
+) -> None:
+    with serving(tmp_path, 2, APP.replace("if __name__", CHILDREN)) as (_, url):
+        client = await WebSocketClient.joined(url)
+        await client.say('421["children"]')
+        assert await client.text() == "431[[-15,-15,[]]]"
+        client.close()

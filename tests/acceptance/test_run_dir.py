@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import socket
 import stat
 import subprocess
@@ -20,7 +21,7 @@ from hocket.broker.channel import framed
 from hocket.errors import UsageError
 from hocket.instance.desk import connect
 from tests.integration.programs import Program, environment, program
-from tests.support import Gone, WebSocketClient, asynchronous, eventually
+from tests.support import Gone, WebSocketClient, Wire, asynchronous, eventually
 
 APP = """
 from hocket import App, Socket
@@ -195,6 +196,54 @@ def test_the_socket_is_its_users_alone_and_goes_with_the_server(tmp_path: Path) 
         assert not path.exists()
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_run_dir_that_cannot_be_is_said_before_anybody_comes(tmp_path: Path, count: int) -> None:
+    (tmp_path / "main.py").write_text(APP + "print('imported', flush=True)\n")
+    env = {"HOCKET_PORT": "0", "HOCKET_WORKERS": str(count), "HOCKET_RUN_DIR": "main.py"}
+    with program(sys.executable, "main.py", cwd=tmp_path, env=env) as server:
+        assert server.status() == 2
+        (line,) = server.errors()
+        assert line.startswith("hocket: run_dir: main.py/hocket.sock: ")
+        assert server.lines() == []
+
+
+@asynchronous
+async def test_a_second_drain_hurries_nobody(tmp_path: Path) -> None:
+    with serving(tmp_path, 2, HOCKET_DRAIN_TIME="1.5") as (server, url, run_dir):
+        clients = [await joined(url, "{}") for _ in range(20)]
+        for _ in range(2):
+            with connect(run_dir, "drain") as asked:
+                assert await asyncio.to_thread(asked.recv, 100) == b'{"done":"draining"}\n'
+        assert {await client.close_code() for client in clients} == {1001}
+        assert server.status() == 0
+
+
+def emit_twice(emitter: Emitter) -> None:
+    emitter.emit("from a child", 1)
+    emitter.emit("from a child", 2)
+
+
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+@asynchronous
+async def test_an_emitter_is_good_in_a_process_that_is_forked(tmp_path: Path) -> None:
+    with serving(tmp_path, 1) as (_, url, run_dir):
+        client = await joined(url, "{}")
+        emitter = Emitter(run_dir)
+        emitter.emit("from the parent", 1)
+        emitter._line._lock.acquire()  # as if another thread were about to send
+        child = multiprocessing.get_context("fork").Process(target=emit_twice, args=(emitter,))
+        child.start()
+        await asyncio.to_thread(child.join, 20)
+        assert child.exitcode == 0
+        emitter._line._lock.release()
+        emitter.emit("from the parent", 2)
+        heard = sorted([await client.text() for _ in range(4)])
+        both = ("a child", "the parent")
+        assert heard == [f'42["from {who}",{n}]' for who in both for n in (1, 2)]
+        emitter.close()
+        client.close()
+
+
 @asynchronous
 async def test_an_emitter_finds_the_server_that_comes_after(tmp_path: Path) -> None:
     emitter = Emitter(tmp_path / "run")
@@ -237,6 +286,29 @@ def refuses(url: str) -> bool:
     host, _, port = url.rpartition("/")[2].partition(":")
     with socket.socket() as client:
         return client.connect_ex((host, int(port))) != 0
+
+
+@asynchronous
+async def test_who_drains_lets_nobody_new_in_over_a_connection_that_is_there(
+    tmp_path: Path,
+) -> None:
+    """A proxy keeps its connections: those who were sent away would come back to this one."""
+    words = ["serve", "--port=0", "--workers=1", "--run-dir=run", "--drain-time=1"]
+    enter = "/socket.io/?EIO=4&transport=polling"
+    with program(sys.executable, "-m", "hocket", *words, cwd=tmp_path) as server:
+        url = server.url()
+        async with await Wire.to(url) as wire:
+            for _ in range(10):
+                assert (await wire.request("GET", enter)).status == 200
+            assert (await wire.request("GET", "/readyz")).status == 200
+            with connect(tmp_path / "run", "drain") as asked:
+                assert await asyncio.to_thread(asked.recv, 100) == b'{"done":"draining"}\n'
+            answer = await wire.request("GET", enter)
+            assert answer.status == 503
+            assert b"the server stops" in answer.body
+            assert (await wire.request("GET", "/readyz")).status == 503
+            assert (await wire.request("GET", "/healthz")).status == 200
+        assert server.status() == 0
 
 
 async def time_of_end(client: WebSocketClient) -> float:

@@ -20,6 +20,7 @@ log = logging.getLogger("hocket")
 
 STEADY: Final = 10.0  # seconds after which a process's death is not a failure to start
 SLOWEST: Final = 10.0  # seconds between two tries to replace a process
+STOPPING: Final = 20.0  # seconds that processes of one role may take to stop
 
 
 class Crew:
@@ -156,7 +157,7 @@ class Crew:
 
     async def stop(self, role: str, limit: float) -> None:
         """All of a role say goodbye, within `limit` seconds, and have ended then."""
-        timer = self._loop.call_later(limit, self.kill)
+        timer = self._loop.call_later(limit, self.kill, role)
         for hand in self.everybody():
             if hand.role.name == role:
                 hand.tell(Stop())
@@ -165,9 +166,11 @@ class Crew:
             await self._changed.wait()
         timer.cancel()
 
-    def kill(self) -> None:
+    def kill(self, role: str = "") -> None:
+        """All of a role, or everybody."""
         for hand in self.everybody():
-            hand.process.kill()
+            if role in ("", hand.role.name):
+                hand.process.kill()
 
 
 def _how(status: int | None) -> str:

@@ -34,7 +34,7 @@ class Refused(Exception):
 
 
 class Desk:
-    """Answers.
+    """Answers, from `open` on.
 
     Args:
         run_dir: the folder of the socket, made if it is not there.
@@ -58,6 +58,10 @@ class Desk:
         self._socket = _bind(self.path, run_dir) if fd < 0 else sockets.socket(fileno=fd)
         self._socket.set_inheritable(False)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._accepting: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Whoever has come waits until now."""
         self._accepting = self._start(self._accept())
 
     def _start(self, coroutine: Any) -> asyncio.Task[None]:
@@ -68,7 +72,8 @@ class Desk:
 
     def leave(self) -> int:
         """Accept no more: who comes waits for the next process, which gets this fd."""
-        self._accepting.cancel()
+        if self._accepting is not None:
+            self._accepting.cancel()
         return self._socket.fileno()
 
     async def finish(self) -> None:
@@ -196,8 +201,11 @@ def ask(run_dir: str, do: str) -> str:
 
     Raises: UsageError when it cannot be asked, Refused when it does not do it.
     """
-    with connect(run_dir, do) as client, client.makefile("rb") as answers:
-        line = answers.readline()
+    try:
+        with connect(run_dir, do) as client, client.makefile("rb") as answers:
+            line = answers.readline()
+    except OSError:
+        line = b""
     if not line:
         raise Refused("the server ended before it answered")
     answer = msgspec.json.decode(line, type=dict[str, str])

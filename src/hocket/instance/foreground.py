@@ -9,6 +9,7 @@ import signal
 import socket as sockets
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from hocket import settings as settings_table
@@ -83,15 +84,21 @@ class Foreground:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, _stop_once, loop, number, self._stop)
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
-        run_dir = worker.settings.run_dir
-        if run_dir:
-            from hocket.broker.roles import WORKER  # lazy: for those who have a run_dir
+        with ExitStack() as ours:
+            if worker.settings.run_dir:
+                from hocket.broker.roles import WORKER  # lazy: for those who have a run_dir
 
-            worker.join_others(0, WORKER)  # an Emitter is somebody else too
-        await worker.start(self._listener)
+                worker.join_others(0, WORKER)  # an Emitter is somebody else too
+                self._desk = self._make_desk(worker.settings.run_dir)
+                ours.callback(self._desk.close)
+            if await self._start():
+                await self._serve_on()
+
+    async def _serve_on(self) -> None:
+        worker, loop = self._worker, asyncio.get_running_loop()
         worker.garbage.settle()
-        if run_dir:
-            self._open_desk(run_dir)
+        if self._desk is not None:
+            self._desk.open()
         print(f"Hocket serves {url_of(self._listener)}", flush=True)
         copy = self._listener.dup()
         reloading = loop.create_task(self._reload_when_asked(copy))
@@ -101,15 +108,33 @@ class Foreground:
         reloading.cancel()
         copy.close()
         await worker.stop()
-        if self._desk is not None:
-            self._desk.close()
+        if reloading.done() and not reloading.cancelled():
+            reloading.result()  # what broke it: the status says that this is no good end
 
-    def _open_desk(self, run_dir: str) -> None:
+    async def _start(self) -> bool:
+        """Whether it has: False when it was told to stop before."""
+        own = asyncio.current_task()
+        assert own is not None
+        watching = asyncio.create_task(self._cancel_at_stop(own))
+        try:
+            await self._worker.start(self._listener)
+        except asyncio.CancelledError:
+            if not self._stop.is_set():
+                raise
+            own.uncancel()
+            return False
+        finally:
+            watching.cancel()
+        return True
+
+    async def _cancel_at_stop(self, task: asyncio.Task[Any]) -> None:
+        await self._stop.wait()
+        task.cancel()
+
+    def _make_desk(self, run_dir: str) -> Desk:
         from hocket.instance.desk import Desk  # lazy: for those who have a run_dir
 
-        self._desk = Desk(
-            run_dir, {"reload": self._ask_to_reload, "drain": self._drain}, self._hear
-        )
+        return Desk(run_dir, {"reload": self._ask_to_reload, "drain": self._drain}, self._hear)
 
     def _hear(self, emitter: sockets.socket) -> None:
         if self._worker.broker is not None:

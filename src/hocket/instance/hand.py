@@ -90,7 +90,7 @@ class Hand:
         ended: Callable[[], None] = lambda: None,
         old: sockets.socket | None = None,
     ) -> Hand:
-        """Start it. `old`: a socket to the process whose place it is to take."""
+        """Start it. `old`: a socket to the process whose place it is to take. Raises OSError."""
         ours, theirs = sockets.socketpair()
         place = Place(
             role.name,
@@ -100,9 +100,13 @@ class Hand:
             -1 if old is None else old.fileno(),
         )
         with theirs, deaf_children():
-            process = subprocess.Popen(  # noqa: S603 - the command that the user gave, or ours
-                role.program or command, pass_fds=place.files(), env=place.environment()
-            )
+            try:
+                process = subprocess.Popen(  # noqa: S603 - the command that the user gave, or ours
+                    role.program or command, pass_fds=place.files(), env=place.environment()
+                )
+            except OSError:
+                ours.close()
+                raise
         return cls(role, number, process, ours, told, ended)
 
     def __str__(self) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket as sockets
+import threading
 from typing import Final
 
 from hocket.broker.channel import Channel, close_files
@@ -82,8 +83,12 @@ class Member:
         """What else the supervisor says. Files that are left in the list are closed."""
 
     def _orphaned(self) -> None:
-        """Half a server must not stay behind."""
-        self.loop.call_later(ORPHANED, os._exit, 1)
+        """Half a server must not stay behind, also where a thread of the app would hold it up when
+        the loop has ended.
+        """
+        timer = threading.Timer(ORPHANED, os._exit, (1,))
+        timer.daemon = True
+        timer.start()
         self.end.set()
 
 
@@ -95,11 +100,25 @@ class WorkerMember(Member):
         self._listener = sockets.socket(fileno=place.listener)
         self._old = sockets.socket(fileno=place.old) if place.old >= 0 else None
         self._giver: Giver | None = None
+        # Emitters that come while it takes over: what they say is for clients that are not here yet
+        self._unheard: list[sockets.socket] | None = None if self._old is None else []
 
     async def begin(self) -> None:
         await super().begin()
         if self._old is not None:
-            self._heir = Heir(self.worker, self._old, lambda: self.say(Took()), _give_up)
+            self._heir = Heir(self.worker, self._old, self._took, _give_up)
+
+    def _took(self) -> None:
+        unheard, self._unheard = self._unheard or (), None
+        for emitter in unheard:
+            self._hear(emitter)
+        self.say(Took())
+
+    def _hear(self, emitter: sockets.socket) -> None:
+        if self._unheard is not None:
+            self._unheard.append(emitter)
+        elif self.worker.broker is not None:
+            self.worker.broker.hear(emitter)
 
     async def finish(self) -> None:
         if self._giver is not None:
@@ -111,8 +130,8 @@ class WorkerMember(Member):
     def told(self, message: AnyMessage, files: list[int]) -> None:
         if isinstance(message, Open):
             self.worker.open(self._listener)
-        elif isinstance(message, Hear) and self.worker.broker is not None and files:
-            self.worker.broker.hear(sockets.socket(fileno=files.pop()))
+        elif isinstance(message, Hear) and files:
+            self._hear(sockets.socket(fileno=files.pop()))
         elif isinstance(message, GiveWay) and files:
             self._giver = Giver(self.worker, sockets.socket(fileno=files.pop()))
             self.end.set()

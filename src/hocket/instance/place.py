@@ -34,10 +34,15 @@ class Place(NamedTuple):
 
 def place_of_this() -> Place | None:
     """Which process this is; None: none of a supervisor. Told once: the processes that an app
-    starts must not take themselves for one.
+    starts must not take themselves for one, nor keep the server's port when it has ended.
     """
     role, _, numbers = os.environ.pop(VARIABLE, "").partition(":")
-    return Place(role, *map(int, numbers.split(":"))) if role else None
+    if not role:
+        return None
+    place = Place(role, *map(int, numbers.split(":")))
+    for fd in place.files():
+        os.set_inheritable(fd, False)
+    return place
 
 
 _FOR_ALL: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -57,8 +62,20 @@ def deaf_children() -> Iterator[None]:
 
 def leave_signals() -> None:
     """Leave them to the supervisor, for which they are: Ctrl-C goes to every process of a terminal,
-    as its end does, and what systemd sends to every one of a unit.
+    as its end does, and what systemd sends to every one of a unit. The processes that an app starts
+    can be ended by them as ever, which SIG_IGN, being inherited, would not let them be.
     """
     for number in _FOR_ALL:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, _leave)
+    os.register_at_fork(after_in_child=_hear_signals)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+
+
+def _leave(number: int, frame: object) -> None:
+    """It is for the supervisor."""
+
+
+def _hear_signals() -> None:
+    for number in _FOR_ALL:
+        if signal.getsignal(number) is _leave:
+            signal.signal(number, signal.SIG_DFL)

@@ -8,11 +8,12 @@ import asyncio
 import logging
 import socket as sockets
 import time
+from collections import Counter
 from typing import Final
 
 from hocket.broker.roles import WORKER
 from hocket.instance.control import GiveWay, Open, Retire
-from hocket.instance.crew import Crew
+from hocket.instance.crew import STOPPING, Crew
 from hocket.instance.desk import Refused, settle
 from hocket.instance.hand import Hand
 
@@ -20,13 +21,28 @@ log = logging.getLogger("hocket")
 
 STARTING: Final = 60.0  # seconds that new code may take to start
 NOT: Final = "not reloaded: {}; everything goes on as it was"
+PART: Final = "reloaded only in part: {}; {} of {} processes have the new code"
+BROKEN: Final = "not reloaded, or only in part: an internal error, see the server's log"
+FAILS: Final = "the new code does not start"
+SLOW: Final = f"the new code has not started within {STARTING:g} s"
+
+
+class _Failed(Exception):
+    """One process cannot be renewed; why."""
 
 
 class Reloader:
-    """Reloads a crew, once at a time."""
+    """Reloads a crew, once at a time.
 
-    def __init__(self, crew: Crew) -> None:
+    Args:
+        crew: the processes.
+        limit: seconds in which what runs in an old process must have ended, and its clients must
+            have been sent away that could not move.
+    """
+
+    def __init__(self, crew: Crew, limit: float) -> None:
         self._crew = crew
+        self._limit = limit
         self._loop = asyncio.get_running_loop()
         self._running: asyncio.Task[None] | None = None
         self._again = False
@@ -35,7 +51,11 @@ class Reloader:
     def soon(self) -> None:
         """Also while one is under way, which may have read older code."""
         self._again = True
-        if self._crew.serving and (self._running is None or self._running.done()):
+        self.look()
+
+    def look(self) -> None:
+        """Begin what somebody wished while the crew was not there yet."""
+        if self._again and self._crew.serving and (self._running is None or self._running.done()):
             self._running = self._loop.create_task(self._run())
 
     async def reload(self) -> str:
@@ -54,40 +74,62 @@ class Reloader:
             except Refused as refused:
                 log.error("%s", refused)
                 settle(asked, refused)
+            except Exception:
+                log.exception("internal error while reloading")
+                settle(asked, Refused(BROKEN))
 
     async def _reload(self) -> str:
         """One process after the other; workers last, for what they need is there then."""
         began = time.monotonic()
         roles = [role for role in self._crew.roles if role.program is None]
-        counts = []
-        for role in sorted(roles, key=lambda role: role.name == WORKER):
-            hands = sorted(self._crew.of(role.name), key=lambda hand: hand.number)
-            for hand in hands:
-                if self._crew.stopping:
-                    raise Refused("not reloaded: the server stops")
-                await (self._renew if role.name == WORKER else self._exchange)(hand)
-            counts.append(f"{role.name}{'s' * (role.name == WORKER)} {len(hands)}")
-        done = f"reloaded: {', '.join(counts)}, seconds {time.monotonic() - began:.1f}"
-        log.info("%s", done)
-        return done
+        hands = [
+            hand
+            for role in sorted(roles, key=lambda role: role.name == WORKER)
+            for hand in sorted(self._crew.of(role.name), key=lambda hand: hand.number)
+        ]
+        for done, hand in enumerate(hands):
+            if self._crew.stopping:
+                raise Refused("not reloaded: the server stops")
+            try:
+                await self._one(hand)
+            except _Failed as why:
+                part = PART.format(why, done, len(hands)) if done else NOT.format(why)
+                raise Refused(part) from None
+        counts = Counter(hand.role.name for hand in hands)
+        words = [f"{name}{'s' * (name == WORKER)} {count}" for name, count in counts.items()]
+        said = f"reloaded: {', '.join(words)}, seconds {time.monotonic() - began:.1f}"
+        log.info("%s", said)
+        return said
+
+    async def _one(self, hand: Hand) -> None:
+        if self._crew.hands.get(hand.number) is not hand:
+            return  # it has died since: what is there instead has the new code
+        if not hand.is_ready:
+            hand.process.kill()  # it may have read the old code; another starts, as if it had died
+        elif hand.role.name == WORKER:
+            await self._renew(hand)
+        else:
+            await self._exchange(hand)
 
     async def _start(self, old: Hand, number: int, socket: sockets.socket | None = None) -> Hand:
-        """A new process like an old one, ready, which nobody knows yet. Raises Refused."""
+        """A new process like an old one, ready, which nobody knows yet. Raises _Failed."""
         try:
             new = self._crew.launch(old.role, number, socket)
         except OSError as error:
-            raise Refused(NOT.format(f"no process can be started ({error})")) from None
+            raise _Failed(f"no process can be started ({error})") from None
         finally:
             if socket is not None:
                 socket.close()
         self._crew.leaving.add(new)
+        began = self._loop.time()
         timer = self._loop.call_later(STARTING, new.process.kill)
         ready = await new.ready
         timer.cancel()
-        if not ready or self._crew.hands.get(old.number) is not old or not old.is_ready:
+        if not ready:
+            raise _Failed(SLOW if self._loop.time() - began >= STARTING else FAILS)
+        if self._crew.hands.get(old.number) is not old:
             new.process.kill()
-            why = f"{old} has ended" if ready else "the new code does not start"
-            raise Refused(NOT.format(why))
+            raise _Failed(f"{old} has ended meanwhile, and another starts")
         return new
 
     async def _renew(self, old: Hand) -> None:
@@ -106,7 +148,9 @@ class Reloader:
         self._takes_over(old, new)
         self._crew.introduce(new)
         new.tell(Open())
+        knowing = self._loop.call_later(STARTING, new.process.kill)
         await new.took
+        knowing.cancel()
         old.tell(Retire())
 
     def _takes_over(self, old: Hand, new: Hand) -> None:
@@ -115,3 +159,10 @@ class Reloader:
         crew.hands[new.number] = new
         crew.leaving.discard(new)
         crew.leaving.add(old)
+        self._loop.call_later(self._limit + STOPPING, self._end, old)
+
+    def _end(self, old: Hand) -> None:
+        """A thread, a hook or a loop that stands still must not keep it for ever."""
+        if old in self._crew.leaving:
+            log.warning("%s has given its place and does not end: it is killed", old)
+            old.process.kill()

@@ -10,10 +10,11 @@ import socket as sockets
 from collections.abc import Callable
 
 from hocket.instance.control import Open
+from hocket.instance.crew import STOPPING
 from hocket.instance.desk import Desk, Refused
 from hocket.instance.hand import Hand
 from hocket.instance.handover import Giver
-from hocket.instance.reloading import NOT, STARTING
+from hocket.instance.reloading import FAILS, NOT, SLOW, STARTING
 from hocket.instance.roles import roles_of
 from hocket.instance.supervisor import command, supervise
 from hocket.instance.worker import Worker
@@ -52,36 +53,31 @@ class Renewal:
 
     async def run(self) -> None:
         """Does not return when the new code starts. Raises Refused when it does not."""
-        ours, theirs = sockets.socketpair()
-        with theirs:
-            try:
-                new = Hand.launch(
-                    self._roles[0],
-                    0,
-                    command(),
-                    self._listener,
-                    lambda hand, message: None,
-                    self._ended,
-                    theirs,
-                )
-            except OSError as error:
-                ours.close()
-                raise Refused(NOT.format(f"no process can be started ({error})")) from None
+        try:
+            ours, new = self._launch()
+        except OSError as error:
+            raise Refused(NOT.format(f"no process can be started ({error})")) from None
         self._new = new
         loop = asyncio.get_running_loop()
+        began = loop.time()
         timer = loop.call_later(STARTING, new.process.kill)
-        ready = await new.ready
-        timer.cancel()
+        try:
+            ready = await new.ready
+        except BaseException:  # this process is to stop: nothing of it may stay
+            new.process.kill()
+            raise
+        finally:
+            timer.cancel()
         if not ready or self._stop.is_set():
             ours.close()
             await self._kill()
-            raise Refused(NOT.format("the new code does not start"))
+            raise Refused(NOT.format(SLOW if loop.time() - began >= STARTING else FAILS))
         desk = self._desk.leave() if self._desk is not None else -1
         self._giver = giver = Giver(self._worker, ours)
         opening = loop.create_task(self._open())
         hurrying = loop.create_task(self._hurry(giver))
         await giver.give(self._worker.settings.reload_timeout)
-        await self._worker.stop()
+        await self._end_worker()
         await giver.part()
         await opening
         hurrying.cancel()
@@ -94,6 +90,36 @@ class Renewal:
             adopted = new.process.pid, new.channel.detach()[0]
         asked = self._stop.is_set(), self._reload.is_set()
         supervise(self._listener, self._worker.settings, self._roles, adopted, *asked, desk)
+
+    def _launch(self) -> tuple[sockets.socket, Hand]:
+        """The new process, and the socket to it. Raises OSError."""
+        ours, theirs = sockets.socketpair()
+        with theirs:
+            try:
+                new = Hand.launch(
+                    self._roles[0],
+                    0,
+                    command(),
+                    self._listener,
+                    lambda hand, message: None,
+                    self._ended,
+                    theirs,
+                )
+            except OSError:
+                ours.close()
+                raise
+        return ours, new
+
+    async def _end_worker(self) -> None:
+        """Everything of it that is left; what hangs goes when this process becomes another."""
+        limit = STOPPING + self._worker.settings.drain_time
+        try:
+            async with asyncio.timeout(limit):
+                await self._worker.stop()
+        except TimeoutError:
+            log.warning("on_shutdown or a lifespan does not end within %g s: cut off", limit)
+        except Exception:
+            log.exception("internal error while the old code stops")
 
     async def _kill(self) -> None:
         self._new.process.kill()

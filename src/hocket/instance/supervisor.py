@@ -19,8 +19,9 @@ from typing import Final
 import msgspec
 
 from hocket.broker.roles import WORKER
+from hocket.errors import UsageError
 from hocket.instance.control import Hear
-from hocket.instance.crew import Crew
+from hocket.instance.crew import STOPPING, Crew
 from hocket.instance.desk import Desk
 from hocket.instance.hand import Adopted, Hand
 from hocket.instance.limits import cores, open_files
@@ -33,7 +34,6 @@ from hocket.settings import Settings
 log = logging.getLogger("hocket")
 
 SIGNALS: Final = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-STOPPING: Final = 20.0  # seconds that processes of one role may take to stop
 
 
 class Plan(msgspec.Struct):
@@ -51,6 +51,7 @@ class Plan(msgspec.Struct):
     run_dir: str
     desk: int  # the fd of its socket; -1: it is to be made
     drain_time: float
+    reload_timeout: float
     log_format: str
     log_level: str
 
@@ -87,6 +88,7 @@ def supervise(
         settings.run_dir,
         desk,
         settings.drain_time,
+        settings.reload_timeout,
         settings.log_format,
         settings.log_level,
     )
@@ -124,23 +126,25 @@ class Supervisor:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._crew = Crew(plan.roles, plan.command, listener)
-        self._reloader = Reloader(self._crew)
+        self._reloader = Reloader(self._crew, plan.reload_timeout + plan.drain_time)
         self._stopping = asyncio.Event()
 
     async def run(self) -> int:
-        """Until SIGINT or SIGTERM; the exit status."""
+        """Until SIGINT or SIGTERM; the exit status. Raises UsageError."""
+        desk = self._make_desk()
         for number in (signal.SIGINT, signal.SIGTERM):
             self._loop.add_signal_handler(number, self._stop)
         self._loop.add_signal_handler(signal.SIGCHLD, self._crew.look)
         self._loop.add_signal_handler(signal.SIGHUP, self._reloader.soon)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        failed = desk = None
+        failed = None
         if self._plan.adopted is not None:
             self._adopt(*self._plan.adopted)
         else:
             failed = await self._begin()
         if failed is None:
-            desk = self._open_desk()
+            if desk is not None:
+                desk.open()
             await self._stopping.wait()
         await self._end()
         if desk is not None:
@@ -153,6 +157,7 @@ class Supervisor:
             if (failed := await self._crew.start(role)) is not None:
                 return failed
         self._crew.serve()
+        self._reloader.look()
         print(f"Hocket serves {url_of(self._listener)}", flush=True)
         log.info(self._plan.about)
         return None
@@ -167,13 +172,14 @@ class Supervisor:
         elif self._plan.reload:
             self._reloader.soon()
 
-    def _open_desk(self) -> Desk | None:
+    def _make_desk(self) -> Desk | None:
         acts = {"reload": self._reloader.reload, "drain": self._drain}
         plan = self._plan
         return Desk(plan.run_dir, acts, self._hear, plan.desk) if plan.run_dir else None
 
     async def _drain(self) -> str:
-        self._loop.call_soon(self._stop)
+        if not self._stopping.is_set():  # a second one changes nothing
+            self._loop.call_soon(self._stop)
         return "draining"
 
     def _hear(self, emitter: sockets.socket) -> None:
@@ -211,7 +217,11 @@ async def _run(plan: Plan) -> int:
 def main() -> None:
     plan = msgspec.json.decode(sys.argv[1], type=Plan)
     set_up_logs(Settings(log_format=plan.log_format, log_level=plan.log_level))
-    raise SystemExit(asyncio.run(_run(plan)))
+    try:
+        raise SystemExit(asyncio.run(_run(plan)))
+    except UsageError as error:
+        print("hocket:", " ".join(str(error).split()), file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":
