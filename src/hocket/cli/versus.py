@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 NAMES = ("go", "node", "python", "hocket")
-QUICK = "hello, start, size, memory, tasks, broadcast, echo, chat, cpu, io, push, latency, code"
-ONLY_FULL = "single, crowd, churn, files, proxy, warmth, types"
+QUICK = "hello, start, size, memory, broadcast, echo, chat, cpu, io, push, latency, code"
+ONLY_FULL = "tasks, single, crowd, churn, files, proxy, warmth, types"
 
 
 def add_to(commands: Any) -> None:

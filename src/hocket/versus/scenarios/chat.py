@@ -83,7 +83,7 @@ ROOMS = Scenario(
     },
     run=rooms,
     full={"clients": 5_000, "room": 50, "rate": 400, "moves": 500, "seconds": 4},
-    quick={"clients": 1_000, "room": 50, "rate": 200, "moves": 200, "seconds": 0.5},
+    quick={"clients": 800, "room": 50, "rate": 200, "moves": 200, "seconds": 0.5},
     programs=("chat",),
     loads=("chat",),
     says="Given load: 400 messages a second to rooms of 50, so 20,000 deliveries (quick: half). "

@@ -61,11 +61,11 @@ MEMORY = Scenario(
     },
     run=server_memory,
     full={"few": 2_000, "clients": 15_000, "room": 50},
-    quick={"few": 250, "clients": 1_000, "room": 50},
+    quick={"few": 200, "clients": 800, "room": 50},
     programs=("hello", "chat"),
     loads=("chat",),
     says="PSS, so memory that is shared with other processes counts once. Of a connection: from "
-    "2,000 to 15,000 of them (quick: from 250 to 1,000), so what a server takes once is not in it.",
+    "2,000 to 15,000 of them (quick: from 200 to 800), so what a server takes once is not in it.",
 )
 
 
@@ -97,7 +97,7 @@ TASKS = Scenario(
     },
     run=tasks,
     full={"tasks": 50_000},
-    quick={"tasks": 50_000},
+    quick=None,
     columns=(*ALL, "c"),
     make=lambda contest: contest.program("threads" if contest.key == "c" else "tasks"),
     says="A goroutine, a promise, an asyncio task (Python and Hocket), and a thread of the "
