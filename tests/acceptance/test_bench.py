@@ -349,7 +349,7 @@ def test_what_there_is_when_it_is_interrupted(
 def test_what_there_is_when_it_is_interrupted_while_it_connects(tmp_path: Path) -> None:
     slow = APP.replace("def connect(", "async def connect(").replace(
         "    socket.user =",
-        "    seen.append(1)\n    if len(seen) > 20: await asyncio.sleep(60)\n    socket.user =",
+        "    seen.append(1)\n    if len(seen) > 20: await asyncio.sleep(5)\n    socket.user =",
     )
     slow = slow.replace('app = App(origins="*")', 'app = App(origins="*", workers=1)\nseen = []')
     slow = slow.replace("from typing", "import asyncio\nfrom typing")

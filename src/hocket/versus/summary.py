@@ -95,11 +95,19 @@ def _extent(results: Results, scenario: str, platform: str) -> str:
 
 
 def disturbances(results: Results) -> list[str]:
-    """One line, if anything else ran beside the measurements."""
-    if not results.disturbed:
+    """One line, if anything else ran beside the measurements. More than there are cores is no load,
+    but a run of no length, as those of `code` are.
+    """
+    most = float(results.machine.get("cores", 1 << 10))
+    told = {
+        name: found
+        for name, cores in results.disturbed.items()
+        if (found := [each for each in cores if each <= most])
+    }
+    if not told:
         return []
     each = ", ".join(
         f"{name} ({len(cores)} run{'s' * (len(cores) > 1)}, up to {max(cores):.1f} cores)"
-        for name, cores in results.disturbed.items()
+        for name, cores in told.items()
     )
     return [f"Something else ran beside these, so measure again when nothing does: {each}."]

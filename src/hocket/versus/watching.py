@@ -15,6 +15,7 @@ from hocket.versus.processes import Answer, Load, Running
 Run = dict[str, Any]
 
 DISTURBING = 0.10  # cores of other load, or stolen by the host, from which on a run is disturbed
+SHORTEST = 0.2  # seconds of a run that can be told: the kernel counts in hundredths
 AFTER_CONNECT = 1.5  # garbage collectors had their chance before memory is read
 BETWEEN_ROUNDS = 0.1
 AFTER_ROUND = 0.05  # what a server still does when all have the message is part of its cost
@@ -35,7 +36,7 @@ class OtherLoad:
         return {
             "other_load": round(other, 3),
             "stolen": round(lost, 3),
-            "disturbed": other > DISTURBING or lost > DISTURBING,
+            "disturbed": wall >= SHORTEST and (other > DISTURBING or lost > DISTURBING),
         }
 
     def _now(self) -> tuple[float, float, float, float]:

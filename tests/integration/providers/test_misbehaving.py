@@ -114,7 +114,7 @@ async def test_a_mail_server_that_misbehaves(monkeypatch: pytest.MonkeyPatch, ac
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.append(writer)
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError, RuntimeError):  # uvloop's, of what is closed
             await act(reader, writer)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -127,6 +127,7 @@ async def test_a_mail_server_that_misbehaves(monkeypatch: pytest.MonkeyPatch, ac
     for writer in writers:
         writer.close()
     mailbox = Mailbox()
+    monkeypatch.setattr(Email, "limits", Limits(concurrency=10, timeout=10.0))
     async with mail_server(mailbox) as where:
         sender = provider(where)
         assert isinstance(await sender.send(push("ada@example.com")), Delivered)

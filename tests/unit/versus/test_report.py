@@ -19,7 +19,7 @@ from hocket.versus.platforms import PLATFORMS
 from hocket.versus.results import load
 from hocket.versus.scenario import ALL
 from hocket.versus.scenarios import SCENARIOS
-from hocket.versus.summary import losses
+from hocket.versus.summary import disturbances, losses
 from tests.unit.versus.reports import hello, results, stored, written
 
 ROWS = {f"{name}.{key}" for name, scenario in SCENARIOS.items() for key in scenario.measures}
@@ -162,6 +162,16 @@ def test_what_was_left_out_is_said() -> None:
     assert "Go is left out: go is not installed" in page
     assert "No figures of Node.js in echo: &lt;broken&gt;" in page
     assert "Go is left out: go is not installed" in text
+
+
+def test_a_run_of_no_length_is_not_called_disturbed() -> None:
+    found = hello([1], [2], [3])
+    found.machine["cores"] = 2
+    found.disturbed = {"code": [7.7], "io": [0.4, 2.5]}
+    (line,) = disturbances(found)
+    assert line.endswith(": io (1 run, up to 0.4 cores).")
+    found.disturbed = {"code": [7.7]}
+    assert disturbances(found) == []
 
 
 def test_results_come_back_from_their_file(tmp_path: Path) -> None:
