@@ -12,6 +12,7 @@ import pytest
 from hocket import App
 from hocket.serve.server import make_app
 from hocket.settings import Settings
+from hocket.transport.linger import Departing
 from tests.support import Gone, Wire, ask, asynchronous, eventually, head, serving, turns
 
 UPGRADE = ("Upgrade: websocket", "Connection: Upgrade")
@@ -357,8 +358,9 @@ async def test_what_a_slow_client_was_sent_before_the_end_arrives() -> None:
 
     app = App()
     app.mount("/ws", talk)  # type: ignore[arg-type]
-    async with serving(app, max_outbox=2 * size) as site, await Wire.to(site, 4096) as wire:
+    async with serving(app, max_outbox=2_000_000) as site, await Wire.to(site, 4096) as wire:
         await wire.upgrade("/ws")
+        await eventually(lambda: isinstance(site.worker.reactor.endpoints()[0], Departing))
         for _ in range(8):  # longer than a client has to read an answer's end
             await wire.exactly(100_000)
             await asyncio.sleep(0.4)
