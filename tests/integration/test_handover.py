@@ -188,6 +188,30 @@ async def test_a_session_that_cannot_be_written_down_does_not_hold_up_the_others
 
 
 @asynchronous
+async def test_each_of_many_gets_its_own_open_file() -> None:
+    """Those that poll have two, one or none, and they come by the dozen in one message."""
+    async with serving(make_app()) as site:
+        clients = [await joined(site, f'{{"user":"{at}"}}') for at in range(200)]
+        polling = [await PollingClient.opened(site) for _ in range(20)]
+        for at, each in enumerate(polling):
+            await each.post(f'40{{"user":"p{at}","rooms":["polling"]}}')
+            assert len(await each.hear()) == 1
+        waiting = [asyncio.ensure_future(each.hear()) for each in polling[::2]]
+        await asyncio.sleep(0.05)
+        async with succeeding(site, new := make_app("new")) as (_, giving):
+            await giving
+            for at, client in enumerate(clients):
+                assert await ask(client, '421["who"]') == f'431[["new","{at}",[],"old"]]'
+            new.to("polling").emit("hello")
+            assert [await one for one in waiting] == [['42["hello"]']] * 10
+            for each in polling[1::2]:
+                assert await each.hear() == ['42["hello"]']
+        for client in clients:
+            client.close()
+        assert site.alarms.messages == []
+
+
+@asynchronous
 async def test_a_new_process_whose_old_one_dies_before_it_gave_all_says_so() -> None:
     async with serving_together(make_app) as sites:
         ends = sockets.socketpair()

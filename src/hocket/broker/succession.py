@@ -151,7 +151,16 @@ class Came(Message, frozen=True, tag=29):
     """All sessions of the last Coming that could still come have come."""
 
 
-Own = Session | LinkTo | Given | Moved | Ended | Coming | Came  # about what the old process had
+class Several(Message, frozen=True, tag=30):
+    """Messages, each with the number of its files, which come in the same order: together they
+    take one `sendmsg` and one turn of the other side.
+    """
+
+    parts: list[tuple[bytes, int]]
+
+
+# about what the old process had
+Own = Session | LinkTo | Given | Moved | Ended | Coming | Came | Several
 FromOld = Own | Pass | Act | Who | Call
 FromNew = Acked | Answered | Answer | Moved | Act | Go
 

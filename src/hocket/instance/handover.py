@@ -9,12 +9,12 @@ import asyncio
 import contextlib
 import logging
 import socket as sockets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Final
 
 from hocket.broker.base import OLD
-from hocket.broker.channel import Channel, close_files
+from hocket.broker.channel import MOST_FILES, Channel, close_files
 from hocket.broker.local import LocalBroker
 from hocket.broker.messages import Act, Disconnect, Moved, encode
 from hocket.broker.succession import (
@@ -29,6 +29,7 @@ from hocket.broker.succession import (
     LinkTo,
     Pass,
     Session,
+    Several,
     decode_from_new,
     decode_from_old,
 )
@@ -45,9 +46,18 @@ log = logging.getLogger("hocket")
 
 SETTLE: Final = 1.0  # seconds that `connect` handlers and upgrades have to end before all moves
 SWEEP: Final = 0.02  # seconds between two looks at what could not be moved yet
-FLUSH: Final = 64  # sessions sent at a time
+BUNDLE: Final = 16_384  # bytes of sessions that are sent as one message, if there are several
 MOVING: Final = "moving"  # why nobody is read from
 HERE: Final = 0  # any worker's number: what it says is for sessions of this process alone
+
+
+def _encoded(parcel: Parcel) -> bytes | None:
+    try:
+        return encode(parcel.message)
+    except (TypeError, ValueError, RecursionError):
+        log.exception("internal error: a session cannot move; its client has to come anew")
+        close_files(parcel.files)
+        return None
 
 
 class Forward:
@@ -112,6 +122,10 @@ class Heir:
             self._broker.send(OLD, Go(message.sids))
         elif isinstance(message, Came):
             self._broker.since = None
+        elif isinstance(message, Several):
+            for data, count in message.parts:
+                self._received(data, files[:count])
+                del files[:count]
         elif isinstance(message, Moved):
             self._mover.take(message, files)
         elif isinstance(message, LinkTo) and files:
@@ -207,8 +221,7 @@ class Giver:
     def _is_done(self) -> bool:
         """Whether nothing is left to do here; what can move by now does."""
         self._offer()
-        for parcel in self._mover.idle_streams():
-            self._send(parcel)
+        self._send_all(self._mover.idle_streams())
         return not self._busy()
 
     def _offer(self) -> None:
@@ -226,9 +239,8 @@ class Giver:
         """The new process knows: those of them that still can move."""
         connections = self._worker.engine.connections
         self._flush()
-        for sid in sids:
-            if (connection := connections.get(sid)) and self._mover.is_settled(connection):
-                self._give_session(connection)
+        here = [connection for sid in sids if (connection := connections.get(sid)) is not None]
+        self._send_all(self._sessions(here))
         self._offered = False
         self._send(Parcel(Came(), []))
 
@@ -274,33 +286,50 @@ class Giver:
 
     def _sweep(self) -> None:
         self._flush()
-        connections = tuple(self._worker.engine.connections.values())
-        for at, connection in enumerate(connections):
-            if self._mover.is_settled(connection):
-                self._give_session(connection)
-            if at % FLUSH == 0:
-                self._channel.flush()
-        for parcel in self._mover.idle_streams():
-            self._send(parcel)
+        self._send_all(self._sessions(tuple(self._worker.engine.connections.values())))
+        self._send_all(self._mover.idle_streams())
 
     def _flush(self) -> None:
         if self._worker.hub.doorkeeper is not None:
             self._worker.hub.doorkeeper.flush()
 
-    def _give_session(self, connection: Connection) -> None:
-        sockets = connection.sockets
-        if (parcel := self._mover.take_apart(connection)) is not None:
-            self._calls.update({(each.nsp.name, each.id): each for each in sockets if each.calls})
-            self._send(parcel)
+    def _sessions(self, connections: Iterable[Connection]) -> Iterator[Parcel]:
+        """Those that are settled, each taken apart when it is asked for."""
+        for connection in connections:
+            if not self._mover.is_settled(connection):
+                continue
+            sockets = connection.sockets
+            if (parcel := self._mover.take_apart(connection)) is not None:
+                calling = [each for each in sockets if each.calls]
+                self._calls.update({(each.nsp.name, each.id): each for each in calling})
+                yield parcel
 
     def _send(self, parcel: Parcel) -> None:
-        try:
-            data = encode(parcel.message)
-        except (TypeError, ValueError, RecursionError):
-            log.exception("internal error: a session cannot move; its client has to come anew")
-            close_files(parcel.files)
-        else:
-            self._channel.send(data, parcel.files)
+        self._send_all([parcel])
+
+    def _send_all(self, parcels: Iterable[Parcel]) -> None:
+        """What is small by the dozen: a client is not served until all have moved, and a message
+        with files takes both sides 12 us besides what is in it.
+        """
+        parts: list[tuple[bytes, int]] = []
+        files: list[int] = []
+        size = 0
+        for parcel in parcels:
+            if (data := _encoded(parcel)) is None:
+                continue
+            if size + len(data) > BUNDLE or len(files) + len(parcel.files) > MOST_FILES:
+                self._send_parts(parts, files)
+                parts, files, size = [], [], 0
+            parts.append((data, len(parcel.files)))
+            files += parcel.files
+            size += len(data)
+        self._send_parts(parts, files)
+
+    def _send_parts(self, parts: list[tuple[bytes, int]], files: list[int]) -> None:
+        if parts:
+            alone = len(parts) == 1
+            self._channel.send(parts[0][0] if alone else encode(Several(parts)), files)
+            self._channel.flush()
 
     def _pass_on(self, stream: HttpStream, request: Request, data: bytes) -> bool:
         """What HttpTransport asks as `elsewhere`: every further request is for the new process, but

@@ -27,9 +27,8 @@ The rules, in the order in which a frame meets them:
 from __future__ import annotations
 
 import codecs
-from base64 import b64encode
 from binascii import Error as Base64Error
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterator
 from hashlib import sha1
 from typing import Final
@@ -61,7 +60,7 @@ _UTF8 = codecs.getincrementaldecoder("utf-8")
 
 def accept_token(key: bytes) -> bytes:
     """The `Sec-WebSocket-Accept` that answers `key` (section 4.2.2)."""
-    return b64encode(sha1(key + _GUID, usedforsecurity=False).digest())
+    return b2a_base64(sha1(key + _GUID, usedforsecurity=False).digest(), newline=False)
 
 
 def is_key(key: bytes) -> bool:
