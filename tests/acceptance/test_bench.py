@@ -366,6 +366,49 @@ def test_what_there_is_when_it_is_interrupted_while_it_connects(tmp_path: Path) 
     assert found["connect"]["ready"] == 19  # the first to come was the look before the load
 
 
+def test_rounds_that_nobody_gets_end_all_the_same(tmp_path: Path) -> None:
+    """More of them than the channels between the processes hold."""
+    silent = APP.replace(EVENT, "if '@0@' in message: " + EVENT)  # the look before the load
+    words = ["--rate", "1000", "--seconds", "1.2", "--timeout", "0.5"]
+    with serving(tmp_path, silent) as url:
+        found = measured(tmp_path, url, *FEW, *words, status=1)
+    assert len(found["rounds"]) == 1200
+    assert found["messages"]["missing"] == 1200 * 40
+
+
+def test_churn_in_which_nobody_gets_in(tmp_path: Path) -> None:
+    full = APP.replace(
+        "    socket.user =",
+        "    seen.append(1)\n    if len(seen) > 41: await asyncio.sleep(3)\n    socket.user =",
+    ).replace("def connect(", "async def connect(")
+    full = "import asyncio\nseen = []\n" + full.replace("from __future__ import annotations\n", "")
+    words = ["--scenario", "churn", "--rate", "100", "--seconds", "1", "--timeout", "0.5"]
+    with serving(tmp_path, full) as url:
+        found = measured(tmp_path, url, *FEW, *words, "--retries", "0", status=1)
+    assert found["messages"]["received"] == 0
+    assert found["messages"]["sent"] + found["messages"]["skipped"] == 100
+    assert found["connect"]["failed"] + found["messages"]["missing"] == found["messages"]["sent"]
+
+
+def test_a_result_that_cannot_be_kept_is_said_before_the_load(tmp_path: Path, url: str) -> None:
+    for option in ("--json", "--plot"):
+        file = tmp_path / "folder.svg"
+        file.mkdir(exist_ok=True)
+        done = run(url, *FEW, option, str(file))
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"{option}: {file} cannot be written" in done.stderr
+
+
+def test_it_needs_no_stderr(tmp_path: Path, url: str) -> None:
+    file = tmp_path / "x.json"
+    command = [*HOCKET, "bench", url, *FEW, "--rounds", "1", "--json", str(file)]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" 2>&- >&-', "sh", *command], env=environment(), timeout=60
+    )
+    assert done.returncode == 0
+    assert json.loads(file.read_text())["messages"]["received"] == 40
+
+
 def test_a_server_that_dies(tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     example = str(ROOT / "examples/bench_app.py")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from hocket.bench.crew import Crew, Interrupted, Member, soon
+from hocket.bench.latency import Latency
 from hocket.bench.messages import (
     Connect,
     Connected,
@@ -53,6 +54,7 @@ class Conductor:
         self.connected: dict[int, Connected] = {}
         self.connect_seconds = 0.0
         self.rounds: list[Tally] = []
+        self.latency = Latency()  # of all rounds
         self.run_seconds = 0.0
         self.reports: dict[int, Report] = {}
         self.is_interrupted = False
@@ -68,7 +70,9 @@ class Conductor:
         except Interrupted:
             self.is_interrupted = True
             self.crew.is_interrupted = False  # the reports are still to come
-        self._show.end()
+        finally:
+            self._show.end()
+        self._end_rounds()
         self._finish()
 
     def _until_all(
@@ -146,21 +150,34 @@ class Conductor:
         for member, message in self.crew.messages(until):
             if isinstance(message, Round) and 0 < message.number <= len(self.rounds):
                 self.rounds[message.number - 1].add(member.number, message)
-                self.run_seconds = self._rounds_took()
             if is_over():
                 return
+
+    def _end_rounds(self) -> None:
+        """They are over, or will not be."""
+        for each in self._open:
+            each.finish(self.latency)
+        self._open = []
+        if self.rounds:
+            self.run_seconds = self._rounds_took()
 
     def _rounds_took(self) -> float:
         """Seconds in which rounds were under way."""
         if self.plan.rate:
-            return (max(each.last for each in self.rounds) - self.rounds[0].at) / SECOND
+            return max(0, max(each.last for each in self.rounds) - self.rounds[0].at) / SECOND
         return sum(each.last_ms for each in self.rounds) / 1000
 
     def _is_open(self) -> bool:
         """Whether a round is under way: some process has clients and has not reported it."""
         wanted = {member.number for member in self.crew.there if member.progress.ready}
-        self._open = [each for each in self._open if not wanted <= each.heard]
-        return bool(self._open)
+        still: list[Tally] = []
+        for each in self._open:
+            if wanted <= each.heard:
+                each.finish(self.latency)
+            else:
+                still.append(each)
+        self._open = still
+        return bool(still)
 
     def _complete(self, until: int) -> None:
         """Wait for all of the rounds under way; then take what there is."""
@@ -190,7 +207,7 @@ class Conductor:
                 self.run_seconds = min(seconds, plan.seconds)
                 note = f"{self.crew.received / seconds:,.0f} a second"
                 self._show.at(self.run_seconds, note)
-            return not self.crew.ready  # all were lost
+            return plan.scenario == "echo" and not self.crew.ready  # all were lost
 
         self._show.begin("running", plan.seconds)
         self.crew.tell(Run(at, until))
@@ -202,8 +219,8 @@ class Conductor:
     # The end
 
     def _finish(self) -> None:
-        self.crew.tell(Finish())
         try:
+            self.crew.tell(Finish())
             self._until_all(Report, soon(REPORTING), self._reported)
         except Interrupted:
             self.is_interrupted = True

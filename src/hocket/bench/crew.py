@@ -12,6 +12,7 @@ import signal
 import socket as sockets
 import time
 import traceback
+from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
@@ -21,6 +22,7 @@ from hocket.bench.plan import SECOND, Plan
 from hocket.errors import UsageError
 
 LOOK: Final = 250  # milliseconds between two looks at whether it was interrupted
+WAIT: Final = 10  # milliseconds between two tries to tell a process that has not heard enough yet
 PATIENCE: Final = 5.0  # seconds that processes have to end
 
 
@@ -48,6 +50,7 @@ class Crew:
         self.is_interrupted = False
         self._poll = select.poll()
         self._by_fd: dict[int, Member] = {}
+        self._heard: deque[tuple[Member, AnyMessage]] = deque()
 
     def start(self) -> None:
         gc.freeze()  # what the forks share is not to be touched by their collectors
@@ -99,25 +102,47 @@ class Crew:
         return [member for member in self.members if member.is_there]
 
     def tell(self, message: Message, members: list[Member] | None = None) -> None:
+        """Raises Interrupted, while a process hears nothing."""
         data = encode(message)
         for member in self.there if members is None else members:
-            try:
-                member.channel.send(data)
-            except OSError:
-                self._gone(member)
+            while member.is_there and not self._tell(member, data):
+                self._check()
+                self._listen(WAIT)  # it may wait for us to hear it
+
+    def _tell(self, member: Member, data: bytes) -> bool:
+        try:
+            member.channel.send(data, sockets.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            self._gone(member)
+        return True
 
     def messages(self, until: int) -> Iterator[tuple[Member, AnyMessage]]:
-        """What they say, until a time (nanoseconds), or until none is left. Raises Interrupted."""
-        while self.there:
-            if self.is_interrupted:
-                raise Interrupted
-            left = until - time.monotonic_ns()
-            if left <= 0:
+        """What they say, until a time (nanoseconds), or until none is left; what they have said
+        already also after it. Raises Interrupted.
+        """
+        is_over = False
+        while True:
+            self._check()
+            while self._heard:
+                yield self._heard.popleft()
+            if is_over or not self.there:
                 return
-            wait = min(LOOK, left // 1_000_000 + 1)
-            for fd, _ in self._poll.poll(wait):
-                if (message := self._hear(self._by_fd[fd])) is not None:
-                    yield self._by_fd[fd], message
+            left = until - time.monotonic_ns()
+            is_over = left <= 0
+            self._listen(max(0, min(LOOK, left // 1_000_000 + 1)))
+
+    def _check(self) -> None:
+        if self.is_interrupted:
+            raise Interrupted
+
+    def _listen(self, wait: int) -> None:
+        """Hear each that has something to say within so many milliseconds."""
+        for fd, _ in self._poll.poll(wait):
+            member = self._by_fd[fd]
+            if (message := self._hear(member)) is not None:
+                self._heard.append((member, message))
 
     def _hear(self, member: Member) -> AnyMessage | None:
         try:

@@ -16,7 +16,7 @@ import httptools
 from hocket.bench.speech import Speech
 from hocket.errors import HocketError
 from hocket.protocol.engineio import SEPARATOR
-from hocket.protocol.websocket import CLOSE, TEXT
+from hocket.protocol.websocket import CLOSE, PING, PONG, TEXT
 from hocket.protocol.websocket_client import server_frames, upgrade_answer, upgrade_request
 
 MAX_SIZE: Final = 16_777_216  # bytes of a message from the server
@@ -43,7 +43,8 @@ def websocket(speech: Speech, number: int) -> Handshake:
         raise Refused(f"not an Engine.IO server: it says {text[:40]!r}")
     yield speech.frame(speech.joining(number))
     text, data = yield from _text(speech, data)
-    _check_joined(speech, text)
+    while not _is_joined(speech, text):
+        text, data = yield from _text(speech, data)
     return data
 
 
@@ -51,9 +52,10 @@ def upgrade(speech: Speech, number: int) -> Handshake:
     """As the default client comes: joins over long-polling, then moves to a WebSocket. The steps
     follow each other here; in a browser some of them overlap.
     """
-    sid = _sid((yield from _request(speech, b"GET", "")))
-    yield from _request(speech, b"POST", sid, speech.joining(number))
-    yield from _polled(speech, sid)
+    line = _Line()
+    sid = _sid((yield from line.request(speech, b"GET", "")))
+    yield from line.request(speech, b"POST", sid, speech.joining(number))
+    yield from _polled(speech, line, sid)
     yield None
     data = yield from _upgrade(speech, speech.target("websocket", sid))
     yield speech.frame(b"2probe")
@@ -85,6 +87,8 @@ def _text(speech: Speech, data: bytes) -> Generator[bytes | None, bytes, tuple[b
             data += yield b""
         elif frames[0] == (TEXT, b"2"):
             yield speech.pong
+        elif frames[0][0] == PING:
+            yield speech.frame(frames[0][1], PONG)
         elif frames[0][0] == TEXT:
             return frames[0][1], data
         elif frames[0][0] == CLOSE:
@@ -98,11 +102,15 @@ def closing(payload: bytes) -> str:
     return f"closed by the server, code {code} {why}".rstrip()
 
 
-def _check_joined(speech: Speech, packet: bytes) -> None:
+def _is_joined(speech: Speech, packet: bytes) -> bool:
+    """Whether this is the answer that lets a client in; an event may come before it."""
     if packet.startswith(b"44"):
         raise Refused(f"refused by the app: {packet[2:200].decode('utf-8', 'replace')}")
+    if packet.startswith((b"42", b"45")):
+        return False
     if not packet.startswith(speech.joined):
         raise Refused(f"the server answers CONNECT by {packet[:40]!r}")
+    return True
 
 
 # Long-polling
@@ -112,8 +120,13 @@ class _Answer:
     """Of an HTTP request; filled in by httptools."""
 
     def __init__(self) -> None:
+        self.parser = httptools.HttpResponseParser(self)
         self.body = b""
         self.is_whole = False
+        self.is_last = False  # of its connection
+
+    def on_headers_complete(self) -> None:
+        self.is_last = not self.parser.should_keep_alive()
 
     def on_body(self, data: bytes) -> None:
         self.body += data
@@ -122,24 +135,33 @@ class _Answer:
         self.is_whole = True
 
 
-def _request(speech: Speech, method: bytes, sid: str, body: bytes = b"") -> Handshake:
-    """A request on the kept-alive connection; the body of the answer."""
-    head = method + b" " + speech.target("polling", sid) + b" HTTP/1.1\r\n" + _LINES % speech.host
-    if body:
-        head += _POST % len(body)
-    answer = _Answer()
-    parser = httptools.HttpResponseParser(answer)
-    yield head + b"\r\n" + body
-    size = 0
-    while not answer.is_whole:
-        data = yield b""
-        size += len(data)
-        if size > MAX_SIZE:
-            raise Refused(f"an answer of over {MAX_SIZE} bytes")
-        parser.feed_data(data)
-    if parser.get_status_code() != 200:
-        raise Refused(f"HTTP {parser.get_status_code()} {answer.body[:80]!r}")
-    return answer.body
+class _Line:
+    """A connection for requests, kept alive if the server keeps it."""
+
+    def __init__(self) -> None:
+        self._is_kept = True
+
+    def request(self, speech: Speech, method: bytes, sid: str, body: bytes = b"") -> Handshake:
+        """A request; the body of the answer."""
+        if not self._is_kept:
+            yield None
+        target = speech.target("polling", sid)
+        head = method + b" " + target + b" HTTP/1.1\r\n" + _LINES % speech.host
+        if body:
+            head += _POST % len(body)
+        answer = _Answer()
+        yield head + b"\r\n" + body
+        size = 0
+        while not answer.is_whole:
+            data = yield b""
+            size += len(data)
+            if size > MAX_SIZE:
+                raise Refused(f"an answer of over {MAX_SIZE} bytes")
+            answer.parser.feed_data(data)
+        if (status := answer.parser.get_status_code()) != 200:
+            raise Refused(f"HTTP {status} {answer.body[:80]!r}")
+        self._is_kept = not answer.is_last
+        return answer.body
 
 
 def _sid(opened: bytes) -> str:
@@ -149,12 +171,11 @@ def _sid(opened: bytes) -> str:
         raise Refused(f"not an Engine.IO server: it says {opened[:40]!r}") from None
 
 
-def _polled(speech: Speech, sid: str) -> Generator[bytes | None, bytes, None]:
+def _polled(speech: Speech, line: _Line, sid: str) -> Generator[bytes | None, bytes, None]:
     """Poll until the app has let the client in."""
     while True:
-        for packet in (yield from _request(speech, b"GET", sid)).split(SEPARATOR):
+        for packet in (yield from line.request(speech, b"GET", sid)).split(SEPARATOR):
             if packet == b"2":
-                yield from _request(speech, b"POST", sid, b"3")
-            elif packet.startswith(b"4"):
-                _check_joined(speech, packet)
+                yield from line.request(speech, b"POST", sid, b"3")
+            elif packet.startswith(b"4") and _is_joined(speech, packet):
                 return

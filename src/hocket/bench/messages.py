@@ -86,6 +86,7 @@ class Report(Message, frozen=True, kw_only=True):
     duplicated: int = 0
     unexpected: int = 0
     unsent: int = 0
+    skipped: int = 0
     failed: int = 0
     failures: dict[str, int] = {}
     losses: dict[str, int] = {}

@@ -12,6 +12,7 @@ from hocket.errors import UsageError
 from hocket.instance.limits import FEW, open_files
 
 NEEDS_EVENTS: Final = frozenset({"broadcast", "rooms"})  # what a plain WebSocket server has not
+MOST_ROUNDS: Final = 100_000
 ON_THE_WAY: Final = 8  # of so many open files one may be for a client on its way
 SECOND: Final = 1_000_000_000  # nanoseconds
 
@@ -95,6 +96,8 @@ def _check_scenario(plan: Plan) -> None:
         raise UsageError("--raw knows no --transport: it is a plain WebSocket")
     if plan.scenario == "churn" and not plan.rate:
         raise UsageError("--scenario churn needs --rate, the clients to replace a second")
+    if plan.scenario in NEEDS_EVENTS and plan.rate * plan.seconds > MOST_ROUNDS:
+        raise UsageError(f"that are over {MOST_ROUNDS:,} rounds: a lower --rate or fewer --seconds")
     if plan.scenario == "rooms" and plan.rooms > plan.connections:
         raise UsageError(f"{plan.rooms} rooms need as many --connections at least")
 

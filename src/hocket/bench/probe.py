@@ -90,6 +90,11 @@ def explain(plan: Plan, failures: Counter[str]) -> str:
     why = failures.most_common(1)[0][0] if failures else "no answer"
     if why == "connection refused":
         return f"nothing listens at {url}: start the server first"
+    if "Invalid namespace" in why:
+        return (
+            f"{url}: {why}: the path of the URL is the namespace, {plan.namespace}; --path says "
+            "where Socket.IO is"
+        )
     if why.startswith("refused by the app"):
         return f"{url}: {why}: --auth gives what its connect handler wants"
     if why.startswith("HTTP 40") and not plan.raw:

@@ -8,7 +8,7 @@ import signal
 import socket as sockets
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -77,8 +77,16 @@ class Process:
         self.say(Progress(len(self.clients.live), of.failures, of.lost_count, of.sent, of.received))
 
     def _told(self) -> None:
-        data = self._channel.recv(TOLD)
-        match decode(data) if data else None:
+        """All that there is to hear: who tells waits for whom it tells."""
+        while not self._ended:
+            try:
+                data = self._channel.recv(TOLD, sockets.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            self._do(decode(data) if data else None)
+
+    def _do(self, told: Any) -> None:
+        match told:
             case Connect(at):
                 self._scenario.connect(at)
             case Send(number, at):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import Any, Final
 
 from hocket.bench.conductor import Show
@@ -28,10 +29,19 @@ class Lines:
         if time.monotonic() - self._said >= EVERY:
             self._said = time.monotonic()
             of = f"{self._what} {done:,.0f} of {self._total:,.0f}"
-            print(f"{of}, {note}" if note else of, file=sys.stderr, flush=True)
+            with suppress(OSError):  # nobody reads it any more
+                print(f"{of}, {note}" if note else of, file=sys.stderr, flush=True)
 
     def end(self) -> None:
         pass
+
+
+class Silence:
+    """For nobody: stderr is closed."""
+
+    def begin(self, what: str, total: float) -> None: ...
+    def at(self, done: float, note: str = "") -> None: ...
+    def end(self) -> None: ...
 
 
 class Bar:
@@ -72,6 +82,8 @@ def _stderr() -> Any:
 
 def choose() -> Show:
     """What fits where stderr goes."""
+    if sys.stderr is None:
+        return Silence()
     if not sys.stderr.isatty():
         return Lines()
     from rich import progress  # lazy: only on a terminal, and after the processes were forked

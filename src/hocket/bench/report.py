@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from statistics import median
 from typing import Any
 
+SHOWN = 10  # reasons; all are in the JSON
 WHAT = {
     "broadcast": "one message to all {connections:,} clients",
     "rooms": "one message in each of {rooms:,} rooms, {connections:,} clients in all",
@@ -25,7 +26,7 @@ def summary(found: Mapping[str, Any]) -> str:
     lines += _generator(found)
     lines += [f"! {problem}" for problem in found["problems"]]
     for what, counts in (("tries", found["connect"]["failed_tries"]), ("lost", found["lost"])):
-        lines += [f"  {what}: {count:,} {why}" for why, count in counts.items()]
+        lines += [f"  {what}: {count:,} {why}" for why, count in [*counts.items()][:SHOWN]]
     if found["interrupted"]:
         lines.append("! interrupted: these are partial results")
     return "\n".join(lines)

@@ -16,7 +16,7 @@ from hocket.bench.latency import Latency, merged
 from hocket.bench.plan import Plan
 
 FORMAT: Final = 1  # of the JSON; goes up when a name changes its meaning
-COUNTED: Final = ("sent", "received", "duplicated", "unexpected", "unsent")
+COUNTED: Final = ("sent", "received", "duplicated", "unexpected", "unsent", "skipped")
 SCHEDULED: Final = "when each was to be sent"
 SERVICE: Final = "when each was sent (closed loop: service times)"
 EACH: Final = "when each was started"
@@ -58,7 +58,7 @@ def _latency(conductor: Conductor) -> Latency:
     if conductor.plan.scenario == "storm":
         return merged(each.latency for each in conductor.connected.values())
     if conductor.rounds:
-        return merged(each.latency.encoded() for each in conductor.rounds)
+        return conductor.latency
     return merged(report.latency for report in conductor.reports.values())
 
 
@@ -86,11 +86,16 @@ def _messages(conductor: Conductor) -> dict[str, Any]:
     if conductor.rounds:
         found["missing"] = sum(each.missing for each in conductor.rounds)
     else:
-        is_echo = conductor.plan.scenario == "echo"
-        found["missing"] = found["sent"] - found["received"] if is_echo else 0
+        found["missing"] = max(0, found["sent"] - found["received"] - _failed_late(conductor))
     found["seconds"] = round(seconds, 4)
     found["per_second"] = round(found["received"] / seconds, 1) if seconds else 0.0
     return found
+
+
+def _failed_late(conductor: Conductor) -> int:
+    """Of the clients that came in the places of others: those that gave up."""
+    late = sum(each.failed for each in conductor.reports.values())
+    return max(0, late - sum(each.failed for each in conductor.connected.values()))
 
 
 def _counted(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -104,12 +109,16 @@ def _problems(conductor: Conductor, found: Mapping[str, Any]) -> list[str]:
     """What must not be, a line each."""
     lost, messages = found["lost"], found["messages"]
     silent = conductor.plan.processes - len(conductor.reports)
+    missing = "messages did not arrive"
+    if conductor.plan.scenario == "churn":
+        missing = "clients that were to come in the place of others are not in"
     said = {
         "did not get in": found["connect"]["failed"],
         "were lost": sum(lost.values()),
-        "messages did not arrive": 0 if conductor.is_interrupted else messages["missing"],
+        missing: 0 if conductor.is_interrupted else messages["missing"],
         "messages arrived twice or out of order": messages["duplicated"],
         "messages could not be sent: the server did not read": messages["unsent"],
+        "due ones were left out: the load generator, or the server, is behind": messages["skipped"],
         "processes of the load generator died": silent,
     }
     return [f"{count:,} {what}" for what, count in said.items() if count > 0]

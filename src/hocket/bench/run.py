@@ -20,7 +20,8 @@ def run(plan: Plan) -> dict[str, Any]:
     open_files()
     Probe(plan).ask()
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()  # or each fork would have it to say
     crew = Crew(plan)
     crew.start()
     try:

@@ -16,6 +16,7 @@ from hocket.bench.plan import Plan
 from hocket.protocol.websocket import TEXT
 from hocket.protocol.websocket_client import masked_frame
 
+MOST = 1 << 62  # of what a message of ours can say
 EVERYBODY = "everybody"  # the room that all clients ask to be in
 
 
@@ -28,9 +29,10 @@ def read(text: bytes) -> tuple[int, int] | None:
     """When the message in `text` was meant to be sent, and its number; None: there is none."""
     parts = text.split(b"@", 3)
     try:
-        return int(parts[1]), int(parts[2])
+        at, number = int(parts[1]), int(parts[2])
     except (IndexError, ValueError):
         return None
+    return (at, number) if 0 < at < MOST and 0 <= number < MOST else None
 
 
 class Speech:
@@ -61,6 +63,11 @@ class Speech:
     def joined(self) -> bytes:
         """How the answer begins that lets a client in."""
         return b"40" + self._space
+
+    @property
+    def left(self) -> bytes:
+        """What an app says that disconnects a client from the namespace."""
+        return b"41" + self._space
 
     def joining(self, number: int) -> bytes:
         """The packet with which a client asks to be let in, as who it is."""

@@ -48,19 +48,21 @@ def find(url: str, allow_remote: bool) -> Target:
     """
     try:
         parts = urlsplit(url if "//" in url else f"http://{url}")
-        scheme, host, port = parts.scheme, parts.hostname, parts.port or 80
+        scheme, host, port = parts.scheme, parts.hostname, parts.port
     except ValueError:
-        scheme, host, port = "", None, 0
+        scheme, host, port = "", None, None
     if scheme in ("https", "wss"):
         raise UsageError(
             f"{url}: TLS is not spoken here: give the http:// address of the server behind the "
             "proxy"
         )
-    if scheme not in ("http", "ws") or not host:
+    if scheme not in ("http", "ws") or not host or port == 0:
         raise UsageError(f"{url} is no URL such as http://127.0.0.1:8080")
-    netloc = parts.netloc.rpartition("@")[2]
+    if "@" in parts.netloc:
+        raise UsageError("a name and password in the URL are not sent: see --auth and --token")
+    port = port or 80
     return Target(
-        url, netloc, _resolve(host, port, allow_remote), port, parts.path or "/", parts.query
+        url, parts.netloc, _resolve(host, port, allow_remote), port, parts.path or "/", parts.query
     )
 
 
@@ -69,7 +71,7 @@ def _resolve(host: str, port: int, allow_remote: bool) -> str:
         found = sockets.getaddrinfo(host, port, type=sockets.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise UsageError(f"there is no machine called {host}") from None
-    addresses = [str(sockaddr[0]).partition("%")[0] for *_, sockaddr in found]
+    addresses = [_dialled(str(sockaddr[0]).partition("%")[0]) for *_, sockaddr in found]
     remote = [address for address in addresses if not ip_address(address).is_loopback]
     if remote and not allow_remote:
         raise UsageError(
@@ -77,3 +79,9 @@ def _resolve(host: str, port: int, allow_remote: bool) -> str:
             "attack; if it is yours, add --allow-remote"
         )
     return next((address for address in addresses if ":" not in address), addresses[0])
+
+
+def _dialled(address: str) -> str:
+    """Where a connection to an address goes: 0.0.0.0, which servers print, is this machine."""
+    here = "::1" if ":" in address else "127.0.0.1"
+    return here if ip_address(address).is_unspecified else address

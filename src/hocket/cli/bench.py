@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import select
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -79,23 +81,38 @@ def bench(args: argparse.Namespace) -> None:
         found = run(plan)
     except KeyboardInterrupt:  # before there was anything to tell, or for the second time
         raise SystemExit(130) from None
-    print(summary(found), flush=True)
-    if args.json is not None:
-        _write(args.json, json.dumps(found, indent=1) + "\n")
-    if args.plot is not None:
-        from hocket.bench.plot import draw  # lazy: as above
-
-        draw(found, args.plot)
+    try:
+        _keep(args, found)
+    finally:  # what was measured for an hour is told, too
+        print(_printable(summary(found)), flush=True)
     if found["interrupted"]:
         raise SystemExit(130)
     raise SystemExit(1 if found["problems"] else 0)
 
 
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise UsageError(f"--json: {path}: {error.strerror}") from None
+def _keep(args: argparse.Namespace, found: dict[str, Any]) -> None:
+    """Write the files that were asked for, each also where another one cannot be."""
+    wrong = []
+    if args.json is not None:
+        try:
+            args.json.write_text(json.dumps(found, indent=1) + "\n")
+        except OSError as error:
+            wrong.append(f"--json: {args.json}: {error.strerror}")
+    if args.plot is not None:
+        from hocket.bench.plot import draw  # lazy: no other command needs any of it
+
+        try:
+            draw(found, args.plot)
+        except UsageError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise UsageError("; ".join(wrong))
+
+
+def _printable(text: str) -> str:
+    """What a terminal without UTF-8 cannot show, a server's words maybe, as ?."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)
 
 
 def _check_here(args: argparse.Namespace) -> None:
@@ -105,10 +122,17 @@ def _check_here(args: argparse.Namespace) -> None:
     if missing := [package for module, package in NEEDED.items() if not find_spec(module)]:
         raise UsageError(f"bench needs {', '.join(missing)}: pip install 'hocket[bench]'")
     for option, path in (("--json", args.json), ("--plot", args.plot)):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise UsageError(f"{option}: there is no folder {path.parent}")
+        if path is not None:
+            _check_file(option, path)
     if args.plot is not None and args.plot.suffix not in (".svg", ".png"):
         raise UsageError(f"--plot: {args.plot} ends in neither .svg nor .png")
+
+
+def _check_file(option: str, path: Path) -> None:
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"{option}: there is no folder {path.parent}")
+    if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise UsageError(f"{option}: {path} cannot be written")
 
 
 def make_plan(args: argparse.Namespace) -> Plan:

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from hocket.bench.clients import Clients
+from hocket.bench.clients import REASONS, Clients
 from hocket.bench.plan import Plan
 from hocket.bench.target import Target
 from hocket.protocol.websocket import (
+    BINARY,
     CLOSE,
     PING,
     PONG,
@@ -252,6 +253,53 @@ def test_heartbeats_are_answered() -> None:
         (joining, *pongs) = [payload for _, payload in peer.frames()]
         assert joining == b'40{"user":"bench-3","rooms":["everybody","room-3"]}'
         assert pongs == [b"3", b"3"]
+
+
+def test_a_plain_server_may_answer_in_binary(world: World) -> None:
+    """As `ws.on("message", m => ws.send(m))` in Node.js does."""
+    world.with_one().socket.send(frame(BINARY, b"@1@1@"))
+    world.until(lambda: world.texts)
+    assert world.texts == [b"@1@1@"]
+
+
+@pytest.mark.parametrize("size", [124, 125, 126, 128, 200])
+def test_a_piece_of_any_length_of_a_longer_message(world: World, size: int) -> None:
+    peer = world.with_one()
+    whole = frame(TEXT, b"x" * 300)
+    peer.socket.send(whole[:size])
+    world.until(lambda: world.clients._rest)
+    peer.socket.send(whole[size:])
+    world.until(lambda: world.texts)
+    assert world.texts == [b"x" * 300]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [(b"41", "disconnected by the app"), (b"1", "closed by the server")],
+)
+def test_whom_an_app_disconnects_is_not_in_any_more(said: bytes, why: str) -> None:
+    with made(raw=False) as world:
+        world.serve()
+        world.clients.open(3)
+        world.clients.fill(time.monotonic_ns())
+        peer = world.accept()
+        peer.let_in()
+        peer.socket.send(frame(TEXT, b"0{}") + frame(TEXT, b'40{"sid":"x"}'))
+        world.until(lambda: world.ins)
+        peer.socket.send(frame(TEXT, said))
+        world.until(lambda: world.outs)
+        assert (world.outs, world.clients.losses) == ([3], {why: 1})
+
+
+def test_reasons_are_few_and_can_be_shown(world: World) -> None:
+    for number in range(REASONS + 5):
+        peer = world.with_one()
+        peer.socket.send(close_frame(1008, f"no \x1b[2J {number}"))
+        world.until(lambda: len(world.outs) > number)  # noqa: B023
+        world.ins.clear()
+    assert len(world.clients.losses) == REASONS + 1
+    assert world.clients.losses["other reasons"] == 5
+    assert world.clients.losses["closed by the server, code 1008 no ?[2J 0"] == 1
 
 
 @pytest.mark.parametrize(

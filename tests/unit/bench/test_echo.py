@@ -101,6 +101,42 @@ def test_answers_that_nobody_asked_for_are_unexpected() -> None:
     assert (world.scenario.unexpected, world.scenario.received) == (1, 0)
 
 
+@pytest.mark.parametrize("rate", [0, 10])
+def test_an_answer_that_comes_twice_is_one_too_many_and_nothing_follows_it(rate: float) -> None:
+    world = World(rate)
+    now = time.monotonic_ns()
+    world.scenario.run(now, now + 60 * SECOND)
+    world.scenario.act(now)
+    (fd, text), *_ = world.clients.sent
+    world.clients.sent = []
+    for _ in range(3):
+        world.scenario.text(fd, text)
+    assert (world.scenario.received, world.scenario.duplicated) == (1, 2)
+    assert len(world.clients.sent) == (1 if rate == 0 else 0)
+
+
+def test_the_answer_to_another_client_is_not_this_ones() -> None:
+    world = World(rate=0)
+    now = time.monotonic_ns()
+    world.scenario.run(now, now + 60 * SECOND)
+    world.scenario.act(now)
+    world.scenario.text(10, world.clients.sent[1][1])
+    assert (world.scenario.received, world.scenario.duplicated) == (0, 1)
+
+
+def test_what_was_due_and_never_sent_is_said() -> None:
+    world = World(rate=10_000)
+    at = time.monotonic_ns() - 7 * SECOND  # the timeout is 5 s
+    world.scenario.run(at, at + SECOND)
+    world.scenario.act(time.monotonic_ns())  # a turn's worth
+    world.answer()
+    world.scenario.look()
+    assert world.said == [Ran()]
+    assert (world.scenario.sent, world.scenario.report().skipped) == (64, 9_936)
+    world.scenario.act(time.monotonic_ns())
+    assert world.clients.sent == []
+
+
 @pytest.mark.parametrize("is_answered", [True, False])
 def test_it_waits_for_answers_but_not_for_ever(is_answered: bool) -> None:
     world = World(rate=10)

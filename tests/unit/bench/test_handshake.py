@@ -10,7 +10,7 @@ from hocket.bench.plan import Plan
 from hocket.bench.speech import Speech
 from hocket.bench.target import Target
 from hocket.errors import WebSocketError
-from hocket.protocol.websocket import TEXT, Receiver, accept_token, frame
+from hocket.protocol.websocket import BINARY, PING, TEXT, Receiver, accept_token, frame
 
 LOCAL = Target("http://127.0.0.1:80/?a=1", "127.0.0.1:80", "127.0.0.1", 80, "/", "a=1")
 OPEN = b'0{"sid":"abc","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000}'
@@ -92,6 +92,31 @@ def test_over_polling_and_then_websocket() -> None:
     assert talk.texts() == [b"2probe"]
     talk.hear(frame(TEXT, b"3probe"))
     assert (talk.texts(), talk.rest) == ([b"5"], b"")
+
+
+def test_an_event_may_come_before_the_way_in_is_free() -> None:
+    """As of python-socketio, whose `connect` handlers may emit."""
+    talk = Talk("websocket")
+    talk.let_in(frame(TEXT, OPEN))
+    talk.hear(frame(TEXT, b'42["hello"]') + frame(PING, b"?"))
+    assert talk.rest is None
+    talk.hear(frame(TEXT, b'451-["x",{"_placeholder":true,"num":0}]') + frame(BINARY, b"x"))
+    talk.hear(frame(TEXT, b'40{"sid":"x"}'))
+    assert talk.rest == b""
+    talk = Talk("upgrade")
+    talk.http(OPEN)
+    talk.http(b"ok")
+    assert b"transport=websocket" in talk.http(b'42["hello"]\x1e40{"sid":"x"}')
+
+
+def test_a_server_that_keeps_no_connection_alive() -> None:
+    talk = Talk("upgrade")
+    closing = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
+    for at, body in enumerate((OPEN, b"ok", b'40{"sid":"x"}')):
+        assert talk.reconnects == at
+        talk.hear(closing % (len(body), body))
+    assert talk.reconnects == 3
+    assert b"transport=websocket" in talk.said
 
 
 def test_an_answer_in_chunks() -> None:

@@ -53,6 +53,7 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
         ("ws://127.0.0.1/echo?a=1", ("127.0.0.1", 80, "/echo", "a=1", "127.0.0.1")),
         ("127.9.8.7:81", ("127.9.8.7", 81, "/", "", "127.9.8.7:81")),
         ("http://[::1]:82/admin", ("::1", 82, "/admin", "", "[::1]:82")),
+        ("http://0.0.0.0:83", ("127.0.0.1", 83, "/", "", "0.0.0.0:83")),
     ],
 )
 def test_urls(url: str, expected: tuple[Any, ...]) -> None:
@@ -60,10 +61,17 @@ def test_urls(url: str, expected: tuple[Any, ...]) -> None:
     assert (target.address, target.port, target.path, target.query, target.host) == expected
 
 
-@pytest.mark.parametrize("url", ["http://", "ftp://127.0.0.1", "http://127.0.0.1:x", "http://[::1"])
+@pytest.mark.parametrize(
+    "url", ["http://", "ftp://127.0.0.1", "http://127.0.0.1:x", "http://127.0.0.1:0", "http://[::1"]
+)
 def test_what_is_no_url(url: str) -> None:
     with pytest.raises(UsageError, match="is no URL such as"):
         find(url, False)
+
+
+def test_a_password_in_the_url_would_not_be_sent() -> None:
+    with pytest.raises(UsageError, match="see --auth and --token"):
+        find("http://ada:secret@127.0.0.1", False)
 
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1", "wss://127.0.0.1"])
@@ -73,7 +81,7 @@ def test_no_tls(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "addresses", [("192.0.2.1",), ("127.0.0.1", "192.0.2.1"), ("::1", "2001:db8::1"), ("0.0.0.0",)]
+    "addresses", [("192.0.2.1",), ("127.0.0.1", "192.0.2.1"), ("::1", "2001:db8::1")]
 )
 def test_another_machine_only_when_told_so(
     monkeypatch: pytest.MonkeyPatch, addresses: tuple[str, ...]
@@ -149,6 +157,7 @@ def test_too_few_processes_for_the_limit_of_open_files(files: None) -> None:
         ({"raw": True, "scenario": "rooms"}, "needs a Socket.IO server"),
         ({"raw": True, "scenario": "echo", "transport": "upgrade"}, "knows no --transport"),
         ({"scenario": "churn"}, "needs --rate"),
+        ({"scenario": "broadcast", "rate": 1e4, "seconds": 60}, "over 100,000 rounds"),
         ({"scenario": "rooms", "rooms": 1001}, "1001 rooms need as many --connections"),
     ],
 )

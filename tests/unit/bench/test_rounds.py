@@ -24,6 +24,8 @@ SECOND = 1_000_000_000
 class FakeClients:
     """Remembers what is sent."""
 
+    is_settled = False
+
     def __init__(self, plan: Plan, live: dict[int, int]) -> None:
         self.speech = Speech(plan)
         self.live = live
@@ -128,10 +130,19 @@ def test_rounds_may_overlap_but_not_without_a_bound(world: World) -> None:
     assert world.rounds == [(1, 1, 2)]
 
 
+def test_a_round_that_has_had_its_time_is_settled(world: World) -> None:
+    old = message(time.monotonic_ns() - 31 * SECOND, 1, 100)  # the timeout is 30 s
+    world.scenario.text(10, b'42["all","%b"]' % old)
+    world.arrives(2, 10)
+    world.scenario.look()
+    assert world.rounds == [(1, 1, 2)]
+
+
 def test_other_messages_are_nobodys_round(world: World) -> None:
-    for text in (b'42["news",{"a":1}]', b'42["all","@x@1@"]', b"@", b""):
+    huge = b"@-99999999999999999999@1@", b"@1@99999999999999999999@"
+    for text in (b'42["news",{"a":1}]', b'42["all","@x@1@"]', b"@", b"", *huge):
         world.scenario.text(10, text)
-    assert (world.scenario.unexpected, world.scenario.received) == (4, 0)
+    assert (world.scenario.unexpected, world.scenario.received) == (6, 0)
 
 
 def test_a_broadcast_is_sent_by_one_when_it_is_due(world: World) -> None:
@@ -157,7 +168,10 @@ def test_a_tally_adds_up_processes() -> None:
     tally = Tally(1, at=100)
     tally.add(0, Round(1, 50, 0, 9_000_100, latencies[0].encoded()))
     tally.add(1, Round(1, 50, 2, 5_000_000, latencies[1].encoded()))
+    total = Latency()
+    tally.finish(total)
     found = tally.summary()
+    assert (len(total), total.at(100)) == (100, pytest.approx(9, rel=0.01))
     assert (found["received"], found["missing"], found["last_ms"]) == (100, 2, 9.0)
     assert found["p50_ms"] == pytest.approx(1, rel=0.01)
     assert found["p99_ms"] == pytest.approx(9, rel=0.01)

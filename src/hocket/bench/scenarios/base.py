@@ -34,6 +34,7 @@ class Scenario:
         self.lost_count = 0
         self.unexpected = 0
         self.duplicated = 0
+        self.skipped = 0  # that were due and never sent
         self.latency = Latency()
         self.lag = Latency()
         self._connect_latency: Latency | None = None
@@ -100,6 +101,7 @@ class Scenario:
             lag=self.lag.encoded(),
             duplicated=self.duplicated,
             unexpected=self.unexpected,
+            skipped=self.skipped,
             failed=self.failures,
         )
 

@@ -19,13 +19,18 @@ class Churn(Scenario):
         super().__init__(plan, number, say)
         self._schedule = Schedule(plan.rate, number, plan.processes)
         self._running = False
+        self._until = 0
 
     def run(self, at: int, until: int) -> None:
         self._schedule.begin(at, until)
+        self._until = until
         self._running = True
 
     def due(self) -> int:
-        return self._schedule.next() if self._running else NEVER
+        if not self._running:
+            return NEVER
+        at = self._schedule.next()
+        return self._until if at == NEVER and time.monotonic_ns() < self._until else at
 
     def act(self, now: int) -> None:
         while (at := self._schedule.next()) <= now:
@@ -36,6 +41,8 @@ class Churn(Scenario):
                 self.clients.leave(fd)
                 self.clients.open(number, at)
                 self.sent += 1
+            else:
+                self.skipped += 1
 
     def ready(self, fd: int, number: int, intended: int) -> None:
         super().ready(fd, number, intended)
@@ -46,6 +53,7 @@ class Churn(Scenario):
 
     def look(self) -> None:
         super().look()
-        if self._running and self._schedule.next() == NEVER and self.clients.is_settled:
+        is_over = time.monotonic_ns() >= self._until and self._schedule.next() == NEVER
+        if self._running and is_over and self.clients.is_settled:
             self._running = False
             self.say(Ran())

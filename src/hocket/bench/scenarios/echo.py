@@ -7,6 +7,7 @@ many a second the server can do; what waits outside of it is not seen.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -44,6 +45,15 @@ class Schedule:
     def step(self) -> None:
         self._done += 1
 
+    def end(self) -> None:
+        self._until = 0
+
+    @property
+    def left(self) -> int:
+        """How many are still to come."""
+        span = self._until - self._began - self._offset
+        return max(0, math.ceil(span / self._distance) - self._done) if self._until else 0
+
 
 class Echo(Scenario):
     """What a process does."""
@@ -54,7 +64,7 @@ class Echo(Scenario):
         self._order: list[int] = []
         self._turn = 0
         self._begin = self._until = 0
-        self._open: dict[int, int] = {}  # fd to messages that are not answered
+        self._open: dict[int, set[int]] = {}  # fd to the messages that are not answered
         self._all_open = 0
 
     def run(self, at: int, until: int) -> None:
@@ -86,6 +96,8 @@ class Echo(Scenario):
             if (fd := self._choose()) is not None:
                 self.lag.add(time.monotonic_ns() - at)
                 self._say(fd, at)
+            else:
+                self.skipped += 1
 
     def _say_first(self, now: int) -> None:
         """In a closed loop each client begins once, and all at the same time."""
@@ -108,16 +120,19 @@ class Echo(Scenario):
         text = message(at, self.sent + 1, self.plan.size)
         if self.clients.send(fd, self.clients.speech.event("echo", text)):
             self.sent += 1
-            self._open[fd] = self._open.get(fd, 0) + 1
+            self._open.setdefault(fd, set()).add(self.sent)
             self._all_open += 1
 
     def text(self, fd: int, text: bytes) -> None:
         now = time.monotonic_ns()
         found = read(text)
-        if found is None or not self._open.get(fd):
+        if found is None or found[1] > self.sent:
             self.unexpected += 1
             return
-        self._open[fd] -= 1
+        if found[1] not in self._open.get(fd, ()):  # a second time, or another client's
+            self.duplicated += 1
+            return
+        self._open[fd].remove(found[1])
         self._all_open -= 1
         self.received += 1
         self.last = now
@@ -127,7 +142,7 @@ class Echo(Scenario):
 
     def lost(self, fd: int, number: int) -> None:
         super().lost(fd, number)
-        self._all_open -= self._open.pop(fd, 0)
+        self._all_open -= len(self._open.pop(fd, ()))
 
     def look(self) -> None:
         super().look()
@@ -137,4 +152,7 @@ class Echo(Scenario):
         sent = self._schedule is None or self._schedule.next() == NEVER
         if (sent and not self._all_open) or now > self._until + self.plan.timeout_ns:
             self._until = 0
+            if self._schedule is not None:
+                self.skipped += self._schedule.left
+                self._schedule.end()
             self.say(Ran())

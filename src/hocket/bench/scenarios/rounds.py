@@ -16,13 +16,15 @@ from hocket.bench.plan import Plan
 from hocket.bench.scenarios.base import Scenario
 from hocket.bench.speech import message, read
 
-OPEN: Final = 64  # rounds that may be unfinished; an older one is settled as it is
+OPEN: Final = 1024  # rounds that may be unfinished; an older one is settled as it is, and so is one
+# that has had its time
 
 
 class _Round:
     """One that is under way."""
 
-    def __init__(self, missing: int) -> None:
+    def __init__(self, at: int, missing: int) -> None:
+        self.at = at
         self.latencies = array("q")
         self.missing = missing
         self.last = 0
@@ -74,7 +76,7 @@ class Rounds(Scenario):
             if number in self._settled:
                 self.unexpected += 1  # too late: it counts as missing
                 return
-            of = self._begin(number)
+            of = self._begin(number, at)
         self.received += 1
         of.latencies.append(now - at)
         of.last = now
@@ -82,11 +84,17 @@ class Rounds(Scenario):
         if not of.missing:
             self.settle(number)
 
-    def _begin(self, number: int) -> _Round:
-        of = self._rounds[number] = _Round(len(self.clients.live))
+    def _begin(self, number: int, at: int) -> _Round:
+        of = self._rounds[number] = _Round(at, len(self.clients.live))
         if len(self._rounds) > OPEN:
             self.settle(min(self._rounds))
         return of
+
+    def look(self) -> None:
+        super().look()
+        late = time.monotonic_ns() - self.plan.timeout_ns
+        while self._rounds and self._rounds[oldest := min(self._rounds)].at < late:
+            self.settle(oldest)
 
     def lost(self, fd: int, number: int) -> None:
         super().lost(fd, number)
@@ -100,7 +108,7 @@ class Rounds(Scenario):
     def settle(self, number: int) -> None:
         if number in self._settled:
             return
-        of = self._rounds.pop(number, None) or _Round(len(self.clients.live))
+        of = self._rounds.pop(number, None) or _Round(0, len(self.clients.live))
         self._settled.add(number)
         latency = Latency()
         latency.add_all(of.latencies)
