@@ -98,8 +98,47 @@ def test_each_limit_has_its_advice(machine: dict[str, str]) -> None:
     found = advice(200_000, workers=12)
     assert found["net.core.somaxconn"].startswith("sysctl -w net.core.somaxconn=4096")
     assert found["net.ipv4.tcp_max_syn_backlog"].startswith("sysctl -w")
-    assert "and 4 addresses" in found["net.ipv4.ip_local_port_range"]
+    assert "='1024 65535'" in found["net.ipv4.ip_local_port_range"]
     assert found["net.ipv4.tcp_mem"] == "sysctl -w net.ipv4.tcp_mem='100000 150000 200000'"
+
+
+def test_what_no_setting_helps_is_none_to_set(machine: dict[str, str]) -> None:
+    """Behind one proxy an address has no more ports than all."""
+    ports = "net.ipv4.ip_local_port_range"
+    found = {each.what: each for each in checkup.examine(200_000, 12)}
+    assert found[ports].advice == ""
+    assert "200000 users take 4 addresses" in found[ports].found
+
+
+def test_open_files_have_a_bound_of_their_own(machine: dict[str, str]) -> None:
+    machine["/proc/sys/fs/nr_open"] = "1048576"
+    assert "fs.nr_open" not in advice(50_000)["open files"]
+    assert "sysctl -w fs.nr_open=1100128, and then" in advice(1_000_000)["open files"]
+
+
+def test_what_fits_is_the_least_of_all_bounds(
+    machine: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine["/proc/meminfo"] = f"MemAvailable:  {8 << 20} kB"
+    assert checkup.fits(3) == 3 * checkup.room(20_000)
+    monkeypatch.setattr(checkup, "open_files", lambda: 1 << 20)
+    assert checkup.fits(1) == 400_000  # pages that sockets may take
+    machine["/proc/meminfo"] = f"MemAvailable:  {1 << 10} kB"
+    assert 100 < checkup.fits(1) < 400
+
+
+def test_the_settings_of_this_folder_let_in_so_many() -> None:
+    assert checkup.bound(50_000, 0) == []
+    assert [each.advice for each in checkup.bound(50_000, 50_000)] == [""]
+    (too_few,) = checkup.bound(50_000, 10_000)
+    assert "--max-connections 50000" in too_few.advice
+
+
+def test_what_could_not_be_measured_is_not_called_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkup, "read", lambda path: "")
+    with pytest.raises(OSError, match="smaps_rollup"):
+        checkup._anonymous(1)
+    assert not checkup.memory(10).known
 
 
 def test_other_systems_have_no_such_files(machine: dict[str, str]) -> None:
@@ -118,6 +157,14 @@ def test_where_a_package_is_missing(machine: dict[str, str], monkeypatch: Any) -
         ({}, 8 << 30),
         ({"memory.max": "max", "memory.current": "1000"}, 8 << 30),
         ({"memory.max": str(1 << 30), "memory.current": str(1 << 29)}, 1 << 29),
+        (
+            {
+                "memory.max": str(1 << 30),
+                "memory.current": str(1 << 29),
+                "memory.stat": f"anon 5\ninactive_file {1 << 28}",
+            },
+            3 << 28,
+        ),
         (
             {
                 "memory/memory.limit_in_bytes": str(1 << 30),

@@ -8,7 +8,7 @@ from typing import Any
 
 from hocket.errors import UsageError
 from hocket.instance import checkup
-from hocket.instance.limits import open_files, room, workers_for
+from hocket.instance.limits import workers_for
 from hocket.settings import load
 
 
@@ -29,15 +29,21 @@ def add_to(commands: Any) -> None:
 def doctor(args: argparse.Namespace) -> None:
     if not 0 <= args.users <= 10_000_000:
         raise UsageError("--users is from 1 to 10000000")
-    workers = workers_for(load({}))
-    users = args.users or room(open_files()) * workers
-    findings = [*checkup.examine(users, workers), checkup.memory(users)]
+    settings = load({})
+    workers = workers_for(settings)
+    users = args.users or min(checkup.fits(workers), settings.max_connections or 1 << 62)
+    findings = [
+        *checkup.bound(users, settings.max_connections),
+        *checkup.examine(users, workers),
+        checkup.memory(users),
+    ]
     if args.json:
         print(json.dumps([finding._asdict() for finding in findings], indent=2))
     else:
         print(f"For {users} users:")
         for finding in findings:
-            print(f"  {'set' if finding.advice else 'ok ':4} {finding.what}: {finding.found}")
+            mark = "set" if finding.advice else "ok" if finding.known else "?"
+            print(f"  {mark:4} {finding.what}: {finding.found}")
             if finding.advice:
                 print(f"       -> {finding.advice}")
     raise SystemExit(1 if any(finding.advice for finding in findings) else 0)

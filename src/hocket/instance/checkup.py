@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import socket as sockets
@@ -19,6 +20,9 @@ SAMPLE: Final = 4_000  # clients that are connected to see what one takes
 # What the kernel keeps for an idle TCP connection (socket, its files, epoll), measured: 1,000,000
 # connections took 10 GB for both ends.
 KERNEL: Final = 5_000
+TYPICAL: Final = 1_250  # and a server, where it has not been measured
+ALL_PORTS: Final = 64_000  # of an address, in round numbers
+TCP_MEM: Final = "/proc/sys/net/ipv4/tcp_mem"
 _SERVER: Final = """
 from hocket import App
 app = App()
@@ -36,11 +40,14 @@ _HEAD: Final = (
 
 
 class Finding(NamedTuple):
-    """One line: what was looked at, how it is, and what to do about it (empty: nothing)."""
+    """One line: what was looked at, how it is, and what to do about it (empty: nothing). `known`:
+    whether that could be found out.
+    """
 
     what: str
     found: str
     advice: str = ""
+    known: bool = True
 
 
 def read(path: str) -> str:
@@ -65,6 +72,14 @@ def examine(users: int, workers: int) -> list[Finding]:
     ]
 
 
+def fits(workers: int) -> int:
+    """Users that this machine takes as it is set up: by open files, sockets and memory."""
+    bounds = [room(open_files()) * workers, _free_memory() // (KERNEL + TYPICAL)]
+    if text := read(TCP_MEM):
+        bounds.append(int(text.split()[2]))
+    return max(1, min(bounds))
+
+
 def _files(users: int, workers: int) -> Finding:
     files = open_files()
     each = room(files)
@@ -72,12 +87,12 @@ def _files(users: int, workers: int) -> Finding:
     found = f"{files} for each process: {each} connections for each worker"
     if needed <= workers:
         return Finding("open files", found)
-    return Finding(
-        "open files",
-        found,
-        f"--workers {needed} (or --max-connections {users}), or raise the limit: "
-        f"LimitNOFILE={-(-users // workers) * 11 // 10 + 128} in the systemd unit, `ulimit -n`",
-    )
+    asked = -(-users // workers) * 11 // 10 + 128
+    advice = f"--workers {needed} (or --max-connections {users}), or raise the limit: "
+    if asked > int(read("/proc/sys/fs/nr_open") or asked):
+        advice += f"sysctl -w fs.nr_open={asked}, and then "
+    advice += f"LimitNOFILE={asked} in the systemd unit, `ulimit -n`"
+    return Finding("open files", found, advice)
 
 
 def _queue(name: str, meaning: str) -> Finding:
@@ -96,16 +111,15 @@ def _ports(users: int) -> list[Finding]:
     low, high = map(int, text.split())
     count, name = high - low + 1, "net.ipv4.ip_local_port_range"
     found = f"{count} ports: so many connections from one proxy address to one of this server's"
-    if count >= users:
+    if count < users and users > ALL_PORTS:
+        found += f"; {users} users take {-(-users // ALL_PORTS)} addresses to listen on"
+    if count >= min(users, ALL_PORTS):
         return [Finding(name, found)]
-    advice = f"behind one proxy: sysctl -w {name}='1024 65535'"
-    if users > 64_000:
-        advice += f", and {-(-users // 64_000)} addresses to listen on or to come from"
-    return [Finding(name, found, advice)]
+    return [Finding(name, found, f"behind one proxy: sysctl -w {name}='1024 65535'")]
 
 
 def _socket_memory(users: int) -> list[Finding]:
-    text = read("/proc/sys/net/ipv4/tcp_mem")
+    text = read(TCP_MEM)
     if not text:
         return []
     page = os.sysconf("SC_PAGE_SIZE")
@@ -150,7 +164,7 @@ def memory(users: int) -> Finding:
         each = measure() + KERNEL
     except (OSError, ValueError) as error:
         why = "raise the limit of open files first, see above" if _sample() < SAMPLE else ""
-        return Finding("memory", f"could not be measured here: {error}", why)
+        return Finding("memory", f"could not be measured here: {error}", why, known=False)
     needed, free = users * each, _free_memory()
     found = f"{each - KERNEL} bytes for a client here, about {KERNEL} in the kernel: "
     found += f"{needed >> 20} MiB for {users} users, {free >> 20} MiB are free"
@@ -174,13 +188,16 @@ def measure() -> int:
     ):
         try:
             line = server.stdout.readline() if server.stdout is not None else ""
+            if not line:
+                raise OSError("a server does not start, as it says above")
             port = int(line.rpartition(":")[2])
-            warm = [_client(port, number) for number in range(WARM)]
-            before = _anonymous(server.pid)
-            clients = [_client(port, number) for number in range(sample)]
-            after = _anonymous(server.pid)
-            for client in (*warm, *clients):
-                client.close()
+            with contextlib.ExitStack() as clients:
+                for number in range(WARM):
+                    clients.enter_context(_client(port, number))
+                before = _anonymous(server.pid)
+                for number in range(sample):
+                    clients.enter_context(_client(port, number))
+                after = _anonymous(server.pid)
         finally:
             server.kill()
     return max(0, after - before) // sample
@@ -214,18 +231,32 @@ def _anonymous(pid: int) -> int:
     for line in read(f"/proc/{pid}/smaps_rollup").splitlines():
         if line.startswith("Anonymous:"):
             return int(line.split()[1]) * 1024
-    return 0
+    raise OSError("the kernel does not say what a process takes (smaps_rollup)")
 
 
 def _free_memory() -> int:
     """Of this machine, and of the container if there is one (cgroups of both versions)."""
     lines = read("/proc/meminfo").splitlines()
     free = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    for most, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    for folder, most, used, cached in (
+        ("", "memory.max", "memory.current", "inactive_file"),
+        ("memory/", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
     ):
-        limit, taken = read(f"/sys/fs/cgroup/{most}"), read(f"/sys/fs/cgroup/{used}")
+        files = f"/sys/fs/cgroup/{folder}"
+        limit, taken = read(files + most), read(files + used)
         if limit.isdigit() and taken.isdigit():
-            free.append(max(0, int(limit) - int(taken)))
+            kept = dict(line.split() for line in read(f"{files}memory.stat").splitlines())
+            taken_for_good = max(0, int(taken) - int(kept.get(cached, 0)))
+            free.append(max(0, int(limit) - taken_for_good))
     return min(free, default=1 << 62)
+
+
+def bound(users: int, most: int) -> list[Finding]:
+    """`most`: how many the settings of this folder let in; 0: they do not say."""
+    name = "max_connections"
+    if not most:
+        return []
+    found = f"{most}, so the settings of this folder say"
+    if users <= most:
+        return [Finding(name, found)]
+    return [Finding(name, found, f"--max-connections {users}, or nobody more is let in")]
