@@ -127,6 +127,18 @@ async def test_a_worker_that_dies_takes_its_own_clients_and_is_replaced() -> Non
         server.said(f"pid={victim}")
 
 
+@asynchronous
+async def test_no_worker_outlives_the_supervisor() -> None:
+    """Nor one whose event loop a handler holds."""
+    with serving() as (server, url):
+        async with clients(url, 4) as found:
+            pids = workers(server)
+            await next(iter(found)).say('42["hold",60]')
+            server.said("holds the loop")
+            os.kill(server.pid, signal.SIGKILL)
+            await eventually(lambda: not any(map(lives, pids)))
+
+
 async def eventually_served_by(url: str, pid: int) -> None:
     for _ in range(500):
         if int((await ask(url, "GET", "/pid")).body) == pid:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from typing import Any
 
 from hocket import App, Socket
@@ -23,6 +25,12 @@ async def who(socket: Socket) -> list[Any]:
 @app.on("shout")
 def shout(socket: Socket, *args: Any) -> None:
     app.emit("shouted", *args)
+
+
+@app.on("hold")
+def hold(socket: Socket, seconds: float) -> None:
+    print("holds the loop", file=sys.stderr, flush=True)
+    time.sleep(seconds)
 
 
 @app.get("/pid")

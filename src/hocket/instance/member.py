@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import socket as sockets
-import threading
 from typing import Final
 
 from hocket.broker.channel import Channel, close_files
@@ -24,7 +23,7 @@ from hocket.instance.control import (
     encode,
 )
 from hocket.instance.handover import Giver, Heir
-from hocket.instance.place import Place, leave_signals
+from hocket.instance.place import Place, end_with_parent, end_within, leave_signals
 from hocket.instance.worker import Worker
 
 log = logging.getLogger("hocket")
@@ -51,6 +50,7 @@ class Member:
     async def serve(self) -> None:
         """Until the supervisor says so, or has gone."""
         leave_signals()
+        end_with_parent(ORPHANED)
         await self.begin()
         self.say(Ready())
         await self.end.wait()
@@ -83,12 +83,8 @@ class Member:
         """What else the supervisor says. Files that are left in the list are closed."""
 
     def _orphaned(self) -> None:
-        """Half a server must not stay behind, also where a thread of the app would hold it up when
-        the loop has ended.
-        """
-        timer = threading.Timer(ORPHANED, os._exit, (1,))
-        timer.daemon = True
-        timer.start()
+        """Half a server must not stay behind."""
+        end_within(ORPHANED)
         self.end.set()
 
 

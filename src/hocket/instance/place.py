@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
@@ -79,3 +81,21 @@ def _hear_signals() -> None:
     for number in _FOR_ALL:
         if signal.getsignal(number) is _leave:
             signal.signal(number, signal.SIG_DFL)
+
+
+PR_SET_PDEATHSIG: Final = 1  # prctl(2)
+
+
+def end_with_parent(seconds: float) -> None:
+    """Once the process that started this one has died, this one has so many seconds left, also
+    where a handler holds the event loop, which would have heard of it otherwise.
+    """
+    if sys.platform == "linux":
+        signal.signal(signal.SIGRTMIN, lambda number, frame: end_within(seconds))
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGRTMIN))
+
+
+def end_within(seconds: float) -> None:
+    """The kernel sees to it: a thread of the app, or a loop that stands still, is no way out."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
