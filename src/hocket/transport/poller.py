@@ -62,7 +62,8 @@ class EpollPoller:
         # Named by the kernel and not served yet, when the time was up. They come first the next
         # time: asked again, the kernel would name others, and these might never have their turn.
         self._ready: list[tuple[int, int]] = []
-        self._loop.add_reader(self._epoll.fileno(), self.drain)
+        self._planned = False  # a drain at the loop's next turn
+        self._loop.add_reader(self._epoll.fileno(), self._readable)
 
     def add(self, fd: int) -> None:
         self._epoll.register(fd, self._mask)
@@ -79,8 +80,12 @@ class EpollPoller:
         if paused:
             self._loop.remove_reader(self._epoll.fileno())
         else:
-            self._loop.add_reader(self._epoll.fileno(), self.drain)
+            self._loop.add_reader(self._epoll.fileno(), self._readable)
             self._go_on_soon()
+
+    def _readable(self) -> None:
+        if not self._planned:  # one drain a turn: others wait for the event loop as well
+            self.drain()
 
     def drain(self) -> None:
         """Serve what is ready, for a bounded time."""
@@ -88,10 +93,12 @@ class EpollPoller:
         self._go_on_soon()
 
     def _go_on_soon(self) -> None:
-        if self._ready:  # of which the kernel has told already
+        if self._ready and not self._planned:  # of which the kernel has told already
+            self._planned = True
             self._loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
+        self._planned = False
         if self._ready and not self._paused:
             self.drain()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import socket as sockets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import pytest
@@ -185,16 +185,23 @@ class Registry:
     """As much of an event loop as an EpollPoller needs."""
 
     def __init__(self) -> None:
-        self.readers: set[int] = set()
+        self.readers: dict[int, Callable[[], None]] = {}
+        self.planned: list[Callable[[], None]] = []
 
-    def add_reader(self, fd: int, *_: Any) -> None:
-        self.readers.add(fd)
+    def add_reader(self, fd: int, read: Callable[[], None]) -> None:
+        self.readers[fd] = read
 
     def remove_reader(self, fd: int) -> None:
-        self.readers.discard(fd)
+        self.readers.pop(fd, None)
 
-    def call_soon(self, *_: Any) -> None:
-        """The test itself drains."""
+    def call_soon(self, act: Callable[[], None]) -> None:
+        self.planned.append(act)
+
+    def turn(self) -> None:
+        """Call whoever has something to read, and what was planned before this turn."""
+        planned, self.planned = self.planned, []
+        for act in (*self.readers.values(), *planned):
+            act()
 
 
 class Ready:
@@ -246,6 +253,18 @@ def test_a_drain_ends_in_time_and_in_the_end_nobody_is_left_out(count: int) -> N
         ready.close()
 
 
+def test_a_turn_of_the_loop_has_one_drain_however_long_more_is_ready_than_it_serves() -> None:
+    """Fan-outs, timers and new clients have their turn then."""
+    ready = Ready(3 * BATCH, DRAIN / 4)
+    try:
+        for turn in range(1, 100):
+            ready.loop.turn()
+            assert len(ready.served) <= 4 * turn
+        assert len(ready.served) >= 4 * 98
+    finally:
+        ready.close()
+
+
 def test_a_drain_without_haste_serves_everybody_once() -> None:
     ready = Ready(BATCH // 2, 0.0)
     try:
@@ -262,7 +281,7 @@ def test_a_pause_in_the_middle_of_a_drain_holds_at_once() -> None:
         ready.pause_at = 3
         ready.poller.drain()
         assert len(ready.served) == 3
-        assert ready.loop.readers == set()
+        assert ready.loop.readers == {}
         ready.poller.pause(False)
         ready.poller.drain()
         assert {ours.fileno() for ours, _ in ready.pairs} == set(ready.served)
