@@ -304,37 +304,47 @@ class FanoutQueue:
                 return
 
     def _serve(self, fanout: Fanout, deadline: float) -> None:
-        """Serve members of one fan-out, and with them those that wait for the same members, until
-        the time is up.
+        """Serve members of the oldest fan-out, and with them those that wait for the same members,
+        until the time is up.
         """
         members, size = fanout.members, len(fanout.packet.form(WEBSOCKET))
         packets: list[EncodedPacket] | None = None
         data = b""
+        upto = 0
         while fanout.at < len(members):
             stride = members[fanout.at : fanout.at + STRIDE]
             fanout.at += len(stride)
             self.pending_bytes -= size * len(stride)
-            if any(member.mark < fanout.seq for member in stride):  # else they had it with another
+            waits = next((member for member in stride if member.mark < fanout.seq), None)
+            if waits is not None:  # else they had it with another
                 if packets is None:
-                    packets = self._together(members)
+                    packets, upto = self._together(fanout)
                     data = b"".join([packet.form(WEBSOCKET) for packet in packets])
-                if packets:
-                    self._write_stride(stride, fanout.seq, packets, data)
-                else:
+                if upto == fanout.seq and _has_more(waits, fanout):
                     self._catch_up_stride(stride, fanout.seq)
+                else:
+                    self._write_stride(stride, fanout.seq, upto, packets, data)
             if self._clock() >= deadline:
                 return
 
-    def _together(self, members: list[Connection]) -> list[EncodedPacket]:
-        """All packets that wait, if all of them are for the same members; else none."""
-        alike = all(other.members is members for other in self.active)
-        return [other.packet for other in self.active] if alike else []
+    def _together(self, fanout: Fanout) -> tuple[list[EncodedPacket], int]:
+        """All packets that wait, if all of them are for the same members, else that of the oldest
+        fan-out; and up to which fan-out members are served by them.
+        """
+        if all(other.members is fanout.members for other in self.active):
+            return [other.packet for other in self.active], self.active[-1].seq
+        return [fanout.packet], fanout.seq
 
     def _write_stride(
-        self, stride: list[Connection], seq: int, packets: list[EncodedPacket], data: bytes
+        self,
+        stride: list[Connection],
+        seq: int,
+        upto: int,
+        packets: list[EncodedPacket],
+        data: bytes,
     ) -> None:
         """The inner loop: nothing per member but a look at its mark and the write."""
-        write, size, upto = self._write, len(data), self.seq
+        write, size = self._write, len(data)
         others = 0  # who is not written to here
         members = iter(stride)
         while True:
@@ -377,6 +387,18 @@ class FanoutQueue:
         if self.paused and self.pending_bytes <= self._max_pending // 2:
             self.paused = False
             self._pause(False)
+
+
+def _has_more(member: Connection, fanout: Fanout) -> bool:
+    """Whether more than the oldest fan-out waits for a member. Asked of one of a stride: it is
+    right for most of them, and whoever is served with the oldest alone gets the others in time.
+    """
+    return any(
+        room.pending and room.pending[-1] is not fanout
+        for socket in member.sockets
+        if socket.end is member
+        for room in socket.all_rooms()
+    )
 
 
 def _members_of(some: frozenset[Connection], rooms: list[Room], singles: list[Connection]) -> int:
