@@ -15,7 +15,7 @@ from tests.acceptance.test_keys import ENV, HOCKET, key
 from tests.integration.programs import environment, program
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-QUESTIONS = "10"  # made up for each operation
+QUESTIONS = "6"  # made up for each operation
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ no transport.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from hocket.protocol.engineio import EncodedPacket
@@ -107,17 +107,29 @@ LOST: Final = _Nowhere()  # a write failed; the session ends at the loop's next 
 CLOSED: Final = _Nowhere()
 
 
-class Held:
-    """Keeps packets until the CONNECT answer is out: what reaches a socket while its `connect`
-    handler runs follows that answer.
+class StandIn(Connection):
+    """What a socket is served through while its `connect` handler runs. It is its own outbox, and
+    keeps what reaches the socket until the CONNECT answer is out. What only transports look at, it
+    has not.
+
+    Args:
+        socket: that enters.
+        mark: up to which fan-out it is served.
+        limit: bytes that it may keep.
     """
 
-    __slots__ = ("_left", "_overflow", "packets")
+    __slots__ = ("_left", "packets")
 
-    def __init__(self, limit: int, overflow: Callable[[], None]) -> None:
+    def __init__(self, socket: Socket, mark: int, limit: int) -> None:
+        self.sid = socket.connection.sid
+        self.transport = socket.connection.transport
+        self.wire = socket.connection.wire
+        self.mark = mark
+        self.fd = -1
+        self.sockets = (socket,)
+        self.outbox = self
         self.packets: list[EncodedPacket] = []
         self._left = limit
-        self._overflow = overflow
 
     def put(self, connection: Connection, packet: EncodedPacket) -> None:
         if self._left < 0:  # there would be a hole in it
@@ -125,4 +137,4 @@ class Held:
         self.packets.append(packet)
         self._left -= len(packet.text) + sum(map(len, packet.attachments))
         if self._left < 0:
-            self._overflow()
+            self.transport.overflow(self.sockets[0].connection)

@@ -41,7 +41,7 @@ RESERVED: Final = frozenset(
     {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
 )
 PLAIN_EVENT: Final = b"42["  # in the main namespace, without an ack id and attachments
-_PLAIN_CONNECT: Final = b"40{"
+PLAIN_CONNECT: Final = b"40{"  # into the main namespace, with who the client says it is
 MAX_ATTACHMENTS: Final = 10  # the limit of Socket.IO's own parser
 
 _HEADS: Final = [b"4%d" % kind for kind in range(BINARY_ACK + 1)]
@@ -126,8 +126,6 @@ def decode(text: bytes) -> Packet:
     """A text message (with Engine.IO's `4`) to a packet; raises PacketError."""
     if text.startswith(PLAIN_EVENT):
         return Packet(EVENT, "/", None, decode_event(text))
-    if text.startswith(_PLAIN_CONNECT):  # as below, in a third of the time
-        return Packet(CONNECT, "/", None, decode_json(text[2:]))
     match = _PACKET.fullmatch(text)
     if match is None:
         raise PacketError(f"not a Socket.IO packet: {text[:20]!r}")
@@ -158,6 +156,18 @@ def decode_event(text: bytes) -> list[Any]:
     if type(data) is not list or not data or type(data[0]) is not str or data[0] in RESERVED:
         raise PacketError("the payload does not fit an event")
     return data
+
+
+def decode_auth(text: bytes) -> tuple[dict[str, Any], bytes]:
+    """What a text message that begins with PLAIN_CONNECT says, and the JSON of it; raises
+    PacketError.
+    """
+    payload = text[2:]
+    try:
+        return _decode(payload), payload
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        auth = _decode_halved(payload)
+        return auth, _encode(auth)
 
 
 class Assembler:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
-from hocket.hub.connection import CLOSED, LOST, Connection, Held
+from hocket.hub.connection import CLOSED, LOST, Connection, StandIn
 from hocket.hub.outbox import Backlog
+from hocket.hub.socket import Socket
 from hocket.protocol.engineio import WEBSOCKET, EncodedPacket
 from tests.unit.hub.world import World
 
@@ -142,14 +146,17 @@ def test_what_is_lost_or_closed_takes_nothing(connection: Connection) -> None:
     assert connection.closed
 
 
-def test_held_packets_are_bounded_and_that_is_told_once(connection: Connection) -> None:
-    told: list[str] = []
-    held = Held(100, lambda: told.append("over"))
+def test_held_packets_are_bounded_and_that_is_told_once(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Connection] = []
+    monkeypatch.setattr(connection.transport, "overflow", told.append)
+    held = StandIn(cast(Socket, SimpleNamespace(connection=connection)), 0, 100)
     packets = [EncodedPacket(b"x" * 40, [b"y" * 10]) for _ in range(5)]
     for packet in packets[:2]:
         held.put(connection, packet)
     assert told == []
     for packet in packets[2:]:
         held.put(connection, packet)
-    assert told == ["over"]
+    assert told == [connection]
     assert held.packets == packets[:3]
