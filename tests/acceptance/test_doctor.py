@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hocket.instance import checkup
+from hocket.instance.limits import room
 from tests.integration.programs import environment
 
 
@@ -120,7 +121,7 @@ def test_what_fits_is_the_least_of_all_bounds(
     machine: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine["/proc/meminfo"] = f"MemAvailable:  {8 << 20} kB"
-    assert checkup.fits(3) == 3 * checkup.room(20_000)
+    assert checkup.fits(3) == 3 * room(20_000)
     monkeypatch.setattr(checkup, "open_files", lambda: 1 << 20)
     assert checkup.fits(1) == 400_000  # pages that sockets may take
     machine["/proc/meminfo"] = f"MemAvailable:  {1 << 10} kB"

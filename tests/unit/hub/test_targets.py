@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from hocket.hub.connection import Connection
+from hocket.hub.fanout import Fanout
 from hocket.hub.handlers import Handlers
 from hocket.hub.hub import MAX_AUTH
 from hocket.hub.room import Room
@@ -117,10 +119,10 @@ def test_who_waits_behind_many_for_the_same_members_is_not_counted_again_and_aga
     looks = 0
     together = fanout._together
 
-    def count(members: Any) -> list[EncodedPacket]:
+    def count(oldest: Fanout) -> tuple[list[EncodedPacket], int]:
         nonlocal looks
         looks += 1
-        return together(members)
+        return together(oldest)
 
     monkeypatch.setattr(fanout, "_together", count)
     for number in range(500):
@@ -130,6 +132,42 @@ def test_who_waits_behind_many_for_the_same_members_is_not_counted_again_and_aga
     assert looks == 1
     said = [f'42["n",{number}]' for number in range(500)]
     assert all(world.heard(socket) == said for socket in sockets)
+
+
+def test_who_waits_for_one_of_many_rooms_is_written_to_without_a_look_at_all_its_rooms(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    sockets = [world.connect() for _ in range(40)]
+    fanout = world.engine.fanout
+    fanout._inline = 0
+    for at, socket in enumerate(sockets):
+        socket.join(f"room-{at // 10}", "both" if at < 20 else "others")
+    looks = 0
+    take = fanout._take_pending
+
+    def count(connection: Connection) -> list[EncodedPacket]:
+        nonlocal looks
+        looks += 1
+        return take(connection)
+
+    monkeypatch.setattr(fanout, "_take_pending", count)
+    nsp = sockets[0].nsp
+    for room in range(4):
+        Target(nsp, (f"room-{room}",)).emit("n", room)
+    while fanout.active:
+        world.loop.turn()
+    assert looks == 0
+    writes, fanout._inline = world.transport.writes, 0
+    for name in ("room-0", "both"):  # who waits for more than one gets them in one write
+        Target(nsp, (name,)).emit("n", name)
+    while fanout.active:
+        world.loop.turn()
+    assert looks == 10
+    assert world.transport.writes - writes == 20
+    assert world.heard(sockets[0]) == ['42["n",0]', '42["n","room-0"]', '42["n","both"]']
+    assert world.heard(sockets[10]) == ['42["n",1]', '42["n","both"]']
+    assert world.heard(sockets[39]) == ['42["n",3]']
 
 
 def test_a_placeholder_that_names_an_attachment_again_is_no_packet() -> None:
