@@ -213,7 +213,9 @@ class LocalBroker:
                 continue
             fd, received, unsent = link.channel.detach()
             asked = list(link.asked)
-            message = LinkTo(link.peer, received, unsent, asked, link.share, link.role)
+            message = LinkTo(
+                link.peer, received, unsent, asked, link.share, link.role, link.leaving
+            )
             given.append((message, fd))
         self._given, self._links = self._links, {}
         for peer in tuple(self._full):
@@ -231,7 +233,7 @@ class LocalBroker:
             self.hear(socket).go_on(given.received, given.unsent)
             return
         link = self._link(given.peer, socket, given.role)
-        link.share = given.share
+        link.share, link.leaving = given.share, given.leaving
         for id in given.asked:
             future = link.asked[id] = self._loop.create_future()
             future.add_done_callback(partial(self._pass_back, given.peer, id))

@@ -79,7 +79,7 @@ class Session(Message, frozen=True, tag=20):
 
 class LinkTo(Message, frozen=True, tag=21):
     """The socket to another process, with what was read of it and not used, what was to be written,
-    and the questions that the old process waits for answers to.
+    and the questions that the old process waits for answers to. `leaving`: see Leaving.
     """
 
     peer: int
@@ -88,6 +88,7 @@ class LinkTo(Message, frozen=True, tag=21):
     asked: list[int]
     share: int
     role: str = WORKER
+    leaving: bool = False
 
 
 class Given(Message, frozen=True, tag=22):
