@@ -297,6 +297,21 @@ async def test_a_reload_lets_requests_end_and_drops_none(tmp_path: Path) -> None
 
 
 @asynchronous
+async def test_an_answer_that_a_client_still_reads_outlives_a_reload(tmp_path: Path) -> None:
+    """All of it has left the application, and the kernel has taken a part."""
+    parts = 120
+    with serving(tmp_path, HOCKET_MAX_OUTBOX=str(parts << 16)) as served:
+        async with await Wire.to(served.url, receive_buffer=4096) as wire:
+            await wire.send(head(wire.host, f"/api/zeros/{parts}"))
+            await wire.up_to(b"\r\n\r\n")
+            before = served.apps
+            served.program.signal(signal.SIGHUP)
+            served.program.said("reloaded: app 1, workers 2, seconds ")
+            assert sum([len(chunk) async for chunk in wire._chunks()]) == parts << 16
+            await eventually(lambda: not lives(before[0]))
+
+
+@asynchronous
 async def test_metrics_add_up_app_processes(tmp_path: Path) -> None:
     async with asking(tmp_path) as (served, wire):
         for _ in range(5):

@@ -719,3 +719,28 @@ async def test_the_next_ping_comes_as_if_nothing_had_moved() -> None:
             (moved,) = new.engine.connections.values()
             assert moved is not connection
             assert age <= new.engine.ping_age(moved) <= age + 5
+
+
+WHOLE = 8_000_000  # bytes of an answer of which the kernel takes a part
+
+
+def large(app: App) -> App:
+    @app.get("/large")
+    def get_large() -> bytes:
+        return bytes(WHOLE)
+
+    return app
+
+
+@asynchronous
+async def test_an_answer_that_a_client_still_reads_is_waited_for() -> None:
+    async with serving(large(make_app())) as site, await Wire.to(site, 4096) as wire:
+        await wire.send(head(site.host, "/large"))
+        await wire.up_to(b"\r\n\r\n")
+        async with succeeding(site, make_app("new")) as (_, giving):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(giving), 0.2)
+            assert await wire.exactly(WHOLE) == bytes(WHOLE)
+            await giving
+            assert (await wire.request("GET", "/name")).body == b"new"
+        assert site.alarms.messages == []

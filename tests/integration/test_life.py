@@ -92,6 +92,40 @@ async def test_clients_are_told_that_the_server_stops() -> None:
         wire.close()
 
 
+@pytest.mark.parametrize("fields", [[], ["Connection: close"]])
+@asynchronous
+async def test_a_stop_waits_for_who_still_takes_an_answer(fields: list[str]) -> None:
+    app = App()
+    size = 8_000_000  # of which the kernel takes a part
+
+    @app.get("/large")
+    def large() -> bytes:
+        return bytes(size)
+
+    async with serving(app) as site:
+        slow = await Wire.to(site, receive_buffer=4096)
+        await slow.send(head(site.host, "/large", "GET", *fields))
+        await slow.up_to(b"\r\n\r\n")
+        reading = asyncio.create_task(slow.rest())
+    assert len(await reading) == size
+
+
+@asynchronous
+async def test_a_stop_does_not_wait_for_who_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hocket.instance.worker.SHUTDOWN", 0.05)
+    app = App()
+
+    @app.get("/large")
+    def large() -> bytes:
+        return bytes(8_000_000)
+
+    async with serving(app) as site:
+        sloth = await Wire.to(site, receive_buffer=4096)
+        await sloth.send(head(site.host, "/large"))
+        await sloth.up_to(b"\r\n\r\n")
+    sloth.close()
+
+
 @pytest.mark.parametrize("transports", [["websocket"], ["polling"], ["polling", "websocket"]])
 @asynchronous
 async def test_a_client_comes_back_by_itself(transports: list[str]) -> None:

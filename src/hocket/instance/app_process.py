@@ -12,7 +12,7 @@ from hocket.broker.messages import Leaving
 from hocket.errors import UsageError
 from hocket.instance.control import AnyMessage, Open, Retire, Stop, Took
 from hocket.instance.member import Member
-from hocket.transport.moving import Mover
+from hocket.transport.moving import Mover, is_served
 from hocket.transport.relay import always_workers
 
 log = logging.getLogger("hocket")
@@ -82,7 +82,7 @@ class AppMember(Member):
             for parcel in mover.idle_streams():
                 worker.relay.give_back(parcel.message, parcel.files)
             streams = worker.http.streams()
-            if self._hurried or not (worker.tasks or any(stream.busy for stream in streams)):
+            if self._hurried or not (worker.tasks or any(map(is_served, streams))):
                 return True
             if self.loop.time() >= end:
                 return False

@@ -40,7 +40,7 @@ from hocket.hub.socket import Socket
 from hocket.instance.worker import Worker
 from hocket.protocol.http1 import Request
 from hocket.transport.http import HttpStream
-from hocket.transport.moving import Mover, Parcel
+from hocket.transport.moving import Mover, Parcel, is_served
 
 log = logging.getLogger("hocket")
 
@@ -255,7 +255,7 @@ class Giver:
 
     def _busy(self) -> bool:
         worker = self._worker
-        streams = any(stream.busy or stream.request for stream in worker.http.streams())
+        streams = any(map(is_served, worker.http.streams()))
         running = bool(worker.tasks or worker.hub.dispatch.tasks)
         return running or streams or bool(worker.engine.connections) or self._has_old()
 

@@ -43,7 +43,8 @@ log = logging.getLogger("hocket")
 TICK: Final = 0.5  # seconds between two looks at the loop and at the garbage
 NEWS: Final = 0.2  # seconds between two times that a worker tells others how many clients it has
 DRAIN: Final = 0.05  # seconds between two batches of clients that are sent away
-SHUTDOWN: Final = 5.0  # seconds that running handlers have to end
+SHUTDOWN: Final = 5.0  # seconds that running handlers have to end, and clients to take answers
+SWEEP: Final = 0.02  # seconds between two looks at who has not taken an answer yet
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -352,6 +353,14 @@ class Worker:
         if running:
             await asyncio.wait(running, timeout=SHUTDOWN)
 
+    async def _finish_answers(self) -> None:
+        """Give clients a moment to take the rest of what they asked for."""
+        end = self._asyncio.time() + SHUTDOWN
+        while any(stream.backlog is not None for stream in self.http.streams()):
+            if self._asyncio.time() >= end:
+                break
+            await asyncio.sleep(SWEEP)
+
     async def stop(self) -> None:
         """Let nobody in, say goodbye to everybody, wait for running handlers, undo `start`."""
         self.entrance.close()
@@ -363,6 +372,7 @@ class Worker:
             self.mounted.close_all()
         await asyncio.sleep(0)
         await self._end_tasks()
+        await self._finish_answers()
         self.garbage.stop()
         if self.runs_hooks:
             await self.app.shutdown()

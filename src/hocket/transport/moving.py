@@ -267,6 +267,13 @@ class Mover:
         return made
 
 
+def is_served(stream: HttpStream) -> bool:
+    """Whether a request of it is read or served here, or its client still takes the answer: the
+    end of this process would cut it.
+    """
+    return stream.busy or stream.request is not None or stream.backlog is not None
+
+
 def _is_idle(stream: HttpStream) -> bool:
     """Whether nobody serves its request yet, and what it has said of that can be said again."""
     if stream.busy or stream.leaving:
