@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import socket as sockets
+from contextlib import AsyncExitStack
 from typing import Any
 
 import msgspec
@@ -63,6 +64,12 @@ def make_app(name: str = "old") -> App:
         await asyncio.sleep(seconds)
         here.emit("to this worker", name)
         me.emit("to me", name)
+
+    @app.on("become")
+    async def become(socket: Socket, user: str) -> bool:
+        await gate.wait()
+        socket.user = user
+        return True
 
     @app.on("ask")
     async def ask(socket: Socket) -> Any:
@@ -281,6 +288,23 @@ async def test_handlers_that_run_finish_where_they_began_and_reach_everybody() -
             assert await one.text() == '42["joined from afar"]'
             await giving
         assert site.alarms.messages == []
+
+
+@pytest.mark.parametrize("reloads", [1, 2])
+@asynchronous
+async def test_who_a_handler_that_runs_on_takes_a_client_for_counts(reloads: int) -> None:
+    """Else who has logged out, and been told so, would be logged in still."""
+    old = make_app()
+    async with AsyncExitStack() as stack:
+        site = await stack.enter_async_context(serving(old))
+        client = await stack.enter_async_context(await joined(site, '{"user":"ada"}'))
+        await client.say('421["become",""]')
+        await eventually(lambda: site.worker.hub.dispatch.tasks)
+        for _ in range(reloads):
+            await stack.enter_async_context(succeeding(site, make_app("new")))
+        old.gate.set()  # type: ignore[attr-defined]
+        assert await client.text() == "431[true]"
+        assert await ask(client, '422["who"]') == '432[["new","",[],"old"]]'
 
 
 @asynchronous

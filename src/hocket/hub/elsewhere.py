@@ -29,6 +29,7 @@ from hocket.broker.messages import (
     Who,
     encode,
 )
+from hocket.broker.succession import Named
 from hocket.errors import CallTimeout
 from hocket.hub.handshake import Handshake
 from hocket.hub.target import How, Target, at_least_one
@@ -168,6 +169,7 @@ class Elsewhere:
             Disconnect: self._disconnects,
             Who: self._tell,
             Call: self._calls,
+            Named: self._named,
         }
         broker.attend(self.read)
 
@@ -188,6 +190,10 @@ class Elsewhere:
 
     def disconnect(self, who: Target, close: bool) -> None:
         self._broker.publish(Disconnect(_chosen(who), close))
+
+    def name(self, socket: Socket) -> None:
+        """A socket that has moved: whose client it is."""
+        self._broker.publish(Named(socket.nsp.name, socket.id, socket.user))
 
     async def sockets(self, who: Target, here: Sequence[Socket]) -> list[RemoteSocket]:
         """Their sockets. Raises CallTimeout, with `here` and what came."""
@@ -220,7 +226,7 @@ class Elsewhere:
 
     # What they want of us
 
-    def read(self, peer: int, message: AnyMessage) -> None:
+    def read(self, peer: int, message: AnyMessage | Named) -> None:
         """What another worker wants, of our own sockets; a process that gave its place to this one
         (OLD) of everybody's, as our own handlers may.
         """
@@ -267,6 +273,14 @@ class Elsewhere:
     def _disconnects(self, peer: int, message: Disconnect) -> None:
         if (target := self._target(peer, message.who)) is not None:
             target.disconnect(message.close)
+
+    def _named(self, peer: int, message: Named) -> None:
+        nsp = self._hub.namespaces.get(message.namespace)
+        socket = nsp.sockets.get(message.socket) if nsp is not None else None
+        if socket is not None:
+            socket.user = message.user
+        elif self.has_all:  # it has moved on
+            self._broker.publish(message)
 
     def _tell(self, peer: int, asked: Who) -> None:
         target = self._target(peer, asked.who)

@@ -76,6 +76,13 @@ class Socket:
         if value is not None and not isinstance(value, str):
             raise TypeError(f"socket.user is a str, not {value!r}")
         self._user = value or ""
+        if self.state == MOVED:
+            self.nsp.hub.in_loop(self._tell_user)
+
+    def _tell_user(self) -> None:
+        """The process that it has moved to."""
+        if (elsewhere := self.nsp.hub.elsewhere) is not None:
+            elsewhere.name(self)
 
     @property
     def recovered(self) -> bool:
