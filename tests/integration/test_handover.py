@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hocket import App, Disconnected, Socket
+from hocket import App, Disconnected, Handshake, Socket
 from hocket.instance.handover import Heir
 from hocket.transport.moving import Mover
 from tests.support import (
@@ -477,6 +477,28 @@ async def test_a_session_that_cannot_move_yet_is_found_over_any_connection() -> 
             assert (await client.post('421["who"]')).status == 200
             assert await client.hear() == ['431[["newest","late",[],"old"]]']
             assert newest.broker.left == set()
+        assert site.alarms.messages == []
+
+
+@asynchronous
+async def test_who_is_admitted_only_after_the_move_is_let_in_by_the_new_process() -> None:
+    """A session that polls: its next request goes there."""
+    old = make_app()
+
+    @old.on_handshake
+    async def admit(handshake: Handshake) -> None:
+        await old.gate.wait()  # type: ignore[attr-defined]
+
+    async with serving(old) as site:
+        opening = asyncio.create_task(PollingClient.opened(site))
+        await eventually(lambda: site.worker.tasks)
+        async with succeeding(site, make_app("new")) as (new, giving):
+            old.gate.set()  # type: ignore[attr-defined]
+            client = await opening
+            assert client.sid in new.engine.connections
+            await client.post("40")
+            assert (await client.hear())[0].startswith("40")
+            await giving
         assert site.alarms.messages == []
 
 

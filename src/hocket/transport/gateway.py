@@ -268,6 +268,8 @@ class Gateway:
         try:
             if reason is not None:
                 raise Refused((FORBIDDEN[0], reason), 403)
+            if self._moves(stream, request):
+                return
             enter()
         except Refused as refused:
             stream.keep_alive = stream.keep_alive and not request.upgrade
@@ -282,3 +284,15 @@ class Gateway:
             )
         except HTTPError as error:
             self._http.answer(stream, self._http.error_response(error, request))
+
+    def _moves(self, stream: HttpStream, request: Request) -> bool:
+        """Whether a session that is about to open is another process's by now: this one may have
+        given its place while `on_handshake` ran, and the client's next requests go to that one.
+        """
+        elsewhere = self._http.elsewhere
+        if elsewhere is None or request.params().get("transport") != self.polling.name:
+            return False
+        stream.busy = False
+        moved = elsewhere(stream, request, request.head + stream.buffer)
+        stream.busy = not moved
+        return moved
