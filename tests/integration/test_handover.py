@@ -408,6 +408,20 @@ async def test_idle_connections_and_half_requests_are_answered_by_the_new_one() 
 
 
 @asynchronous
+async def test_a_client_that_a_proxy_has_not_introduced_yet_is_waited_for() -> None:
+    how: dict[str, Any] = {"trusted_proxies": "127.0.0.1", "proxy_protocol": True}
+    async with serving(make_app(), **how) as site, await Wire.to(site) as wire:
+        await eventually(lambda: site.open_files == 1)
+        async with succeeding(site, make_app("new"), **how) as (_, giving):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(giving), 0.2)
+            await wire.send(b"PROXY TCP4 203.0.113.7 192.0.2.1 4711 443\r\n")
+            assert (await wire.request("GET", "/name")).body == b"new"
+            await giving
+        assert site.alarms.messages == []
+
+
+@asynchronous
 async def test_half_a_body_is_followed_by_the_rest() -> None:
     """Of a route's request, and of what a polling session posts."""
     old, new = make_app(), make_app("new")

@@ -256,8 +256,10 @@ class Giver:
     def _busy(self) -> bool:
         worker = self._worker
         streams = any(map(is_served, worker.http.streams()))
+        coming = worker.introductions is not None and worker.introductions.waits
         running = bool(worker.tasks or worker.hub.dispatch.tasks)
-        return running or streams or bool(worker.engine.connections) or self._has_old()
+        sessions = bool(worker.engine.connections)
+        return running or streams or coming or sessions or self._has_old()
 
     def _has_old(self) -> bool:
         """Whether handlers run still in the process before this one, which act through this."""

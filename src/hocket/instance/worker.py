@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from hocket.protocol.http1 import Request
     from hocket.transport.http import HttpStream
     from hocket.transport.mounts import MountRunner
+    from hocket.transport.proxies import ProxyProtocol
     from hocket.transport.relay import Relay
     from hocket.transport.sse import Explain
 
@@ -90,6 +91,7 @@ class Worker:
         self.has_clients = self.runs_hooks = self.runs_mounts = True
         self.broker: LocalBroker | None = None
         self.keeping: Keeping | None = None
+        self.introductions: ProxyProtocol | None = None
 
     async def start(self, listener: sockets.socket) -> None:
         """Build everything and let clients in. Must be called on the loop that it is to live in."""
@@ -320,7 +322,7 @@ class Worker:
 
         proxies = self.http.proxies = Proxies(self.settings.trusted_proxies)
         if self.settings.proxy_protocol:
-            self.accepted = ProxyProtocol(
+            self.introductions = ProxyProtocol(
                 self.loop,
                 self.reactor,
                 self.linger,
@@ -328,7 +330,8 @@ class Worker:
                 self.settings.request_timeout,
                 self.http.accepted,
                 self.http.adopt,
-            ).accepted
+            )
+            self.accepted = self.introductions.accepted
 
     def _every(self, seconds: float, act: Callable[[float], None]) -> None:
         """Call `act(now)` again and again, on time even if one call was late."""

@@ -108,6 +108,11 @@ class ProxyProtocol:
         self._accepted = accepted
         self._adopt = adopt
 
+    @property
+    def waits(self) -> bool:
+        """Whether somebody has not said yet whom it brings."""
+        return any(isinstance(end, Introducing) for end in self._reactor.endpoints())
+
     def accepted(self, fd: int, address: str) -> None:
         if not self._proxies.trusts(address):
             self._accepted(fd, address)
