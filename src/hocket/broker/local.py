@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket as sockets
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
@@ -96,7 +97,8 @@ class LocalBroker:
         # To the process that has taken this one's place, which knows the others.
         self.after: Callable[[int, bytes], None] | None = None
         self._full: set[int] = set()
-        self._ids = 0
+        # Not from 0: an answer to the dead process whose number this one has is none of its own.
+        self._ids = int.from_bytes(os.urandom(6))
         self._told = 0
         self._looks = 0
         self._held = False
@@ -252,12 +254,12 @@ class LocalBroker:
 
     @property
     def questions(self) -> int:
-        """How many were asked: the ids of the next begin there."""
+        """The id of the last one: those of the process that takes this place follow it."""
         return self._ids
 
     @questions.setter
-    def questions(self, count: int) -> None:
-        self._ids = max(self._ids, count)
+    def questions(self, last: int) -> None:
+        self._ids = max(self._ids, last)
 
     # How many connections they have
 

@@ -18,7 +18,7 @@ class Successor:
     Args:
         loop: the event loop.
         channel: to it.
-        questions: how many this process has asked so far.
+        questions: the id of the last one that this process has asked.
         broker: of this process, which may have the way to one before this.
     """
 

@@ -6,9 +6,10 @@ import asyncio
 import socket as sockets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from hocket.broker.local import LocalBroker
-from hocket.broker.messages import Leaving
+from hocket.broker.messages import Answer, Called, Chosen, Leaving, Who
 from hocket.broker.roles import APP, WORKER
 from tests.support import asynchronous, eventually
 
@@ -49,3 +50,29 @@ async def test_a_process_that_is_about_to_leave_is_known_to_the_next_one_too() -
         new = succeed(one)
         assert [new.emptiest(APP) for _ in range(3)] == [2, 2, 2]
         new.close()
+
+
+@asynchronous
+async def test_an_answer_to_a_dead_process_is_none_to_the_one_that_has_its_number() -> None:
+    other = broker()
+    asked: list[Any] = []
+    other.attend(lambda _, message: asked.append(message))
+
+    def begin() -> tuple[LocalBroker, asyncio.Future[Answer | None]]:
+        """A process of the number 0 that asks the other something."""
+        one, ends = broker(), sockets.socketpair()
+        one.link(1, ends[0])
+        other.link(0, ends[1])
+        (answer,) = one.ask(lambda id: Who(id, Chosen("/")))
+        return one, answer
+
+    dead, _ = begin()
+    await eventually(lambda: len(asked) == 1)
+    dead.close()
+    alive, answer = begin()
+    await eventually(lambda: len(asked) == 2)
+    other.send(0, Called(asked[0].id, [["late"]], 0))
+    other.send(0, Called(asked[1].id, [["here"]], 0))
+    assert await answer == Called(asked[1].id, [["here"]], 0)
+    for each in (alive, other):
+        each.close()
