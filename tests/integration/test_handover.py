@@ -769,6 +769,27 @@ async def test_what_a_link_has_half_sent_and_half_read_goes_on() -> None:
 
 
 @asynchronous
+async def test_a_connection_on_its_way_to_a_busy_worker_arrives_there() -> None:
+    async with serving_together(make_app, max_outbox=8_000_000) as sites:
+        client = await PollingClient.opened(sites[1])
+        await client.post('40{"user":"t"}')
+        await client.hear()
+        theirs = sites[1].worker.broker
+        assert theirs is not None
+        theirs.hold(True)
+        for number in range(4):
+            sites[0].app.emit("out", number, "x" * 400_000)
+        async with await Wire.to(sites[0]) as wire:
+            await wire.send(head(wire.host, client.target, "POST", "Content-Length: 1"))
+            await eventually(lambda: sites[0].open_files == 0)
+            async with succeeding(sites[0], make_app("new"), max_outbox=8_000_000):
+                theirs.hold(False)
+                await wire.send(b"3")
+                assert (await wire.answer()).body == b"ok"
+        assert [message for site in sites for message in site.alarms.messages] == []
+
+
+@asynchronous
 async def test_the_next_ping_comes_as_if_nothing_had_moved() -> None:
     async with serving(make_app()) as site:
         client = await joined(site)

@@ -17,7 +17,8 @@ import struct
 from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from itertools import chain
+from typing import Final, NamedTuple
 
 log = logging.getLogger("hocket")
 
@@ -37,6 +38,19 @@ Received = Callable[[bytes, list[int]], None]
 def framed(message: bytes, files: int = 0) -> bytes:
     """A message as it travels, with the number of files that come with it."""
     return _HEAD.pack(len(message), files) + message
+
+
+class Detached(NamedTuple):
+    """A channel on its way to another process: the fd of its socket, what was read of an unfinished
+    message and the files that came with it, and what was to be sent. `waiting`: the first message
+    that brings files, and all behind it.
+    """
+
+    fd: int
+    received: bytes
+    files: list[int]
+    unsent: bytes
+    waiting: list[tuple[bytes, Sequence[int]]]
 
 
 def _nobody_asks(full: bool) -> None:
@@ -208,21 +222,26 @@ class Channel:
 
     # Moving
 
-    def detach(self) -> tuple[int, bytes, bytes]:
-        """Leave the socket, open, to the caller: its fd, what was read of an unfinished message,
-        and what waits to be sent. Messages with files that wait are dropped.
-        """
-        received, unsent = (
-            bytes(self._buffer),
-            b"".join([data for data, files in self._queue if not files]),
-        )
+    def detach(self) -> Detached:
+        """Leave the socket, open, to the caller, with all that was under way."""
+        unsent = []
+        while self._queue and not self._queue[0][1]:
+            unsent.append(self._queue.popleft()[0])
+        # Nothing of these has left: what a write leaves over is the first, and has no files.
+        waiting = [(bytes(data[_HEAD.size :]), files) for data, files in self._queue]
+        self._queue.clear()
+        files = list(chain.from_iterable(self._files))
+        self._files.clear()
         fd = os.dup(self._socket.fileno())
+        received = bytes(self._buffer)
         self.close()
-        return fd, received, unsent
+        return Detached(fd, received, files, b"".join(unsent), waiting)
 
-    def go_on(self, received: bytes, unsent: bytes) -> None:
-        """From where another process was."""
+    def go_on(self, received: bytes, unsent: bytes, files: Sequence[int] = ()) -> None:
+        """From where another process was; what waited there with files is to be sent again."""
         self._buffer = bytearray(received)
+        if files:
+            self._files.append(list(files))
         if unsent:
             self._queue.appendleft((unsent, ()))
             self.pending += len(unsent)

@@ -33,7 +33,7 @@ from hocket.broker.messages import (
     encode,
 )
 from hocket.broker.roles import WORKER
-from hocket.broker.succession import Answered, LinkTo
+from hocket.broker.succession import Answered, LinkTo, Pass
 
 log = logging.getLogger("hocket")
 
@@ -204,42 +204,51 @@ class LocalBroker:
 
     # From process to process
 
-    def give_links(self) -> list[tuple[LinkTo, int]]:
-        """All links, for the process that takes this one's place, with their sockets. Their
-        questions are answered with `answer`.
+    def give_links(self) -> list[tuple[LinkTo | Pass, list[int]]]:
+        """All links, for the process that takes this one's place, with their sockets and behind
+        each what waits with open files. Their questions are answered with `answer`.
         """
-        given = []
+        given: list[tuple[LinkTo | Pass, list[int]]] = []
         for link in tuple(self._links.values()):
             link.channel.flush()
             if link.channel.closed:  # the other process has just ended
                 continue
-            fd, received, unsent = link.channel.detach()
-            asked = list(link.asked)
+            left = link.channel.detach()
             message = LinkTo(
-                link.peer, received, unsent, asked, link.share, link.role, link.leaving
+                link.peer,
+                left.received,
+                left.unsent,
+                list(link.asked),
+                link.share,
+                link.role,
+                link.leaving,
             )
-            given.append((message, fd))
+            given.append((message, [left.fd, *left.files]))
+            given += [(Pass(link.peer, data), list(files)) for data, files in left.waiting]
         self._given, self._links = self._links, {}
         for peer in tuple(self._full):
             self._on_full(peer, False)  # what waits there waits in the new process
         for channel in self._emitters:
-            fd, received, unsent = channel.detach()
-            given.append((LinkTo(EMITTER, received, unsent, [], 0), fd))
+            left = channel.detach()
+            message = LinkTo(EMITTER, left.received, left.unsent, [], 0)
+            given.append((message, [left.fd, *left.files]))
         self._emitters.clear()
         return given
 
-    def take_link(self, given: LinkTo, fd: int) -> None:
-        """A link of the process before this one, which wants the answers to its questions."""
+    def take_link(self, given: LinkTo, fd: int, *files: int) -> None:
+        """A link of the process before this one, which wants the answers to its questions; `files`
+        came with the message that is half read.
+        """
         socket = sockets.socket(fileno=fd)
         if given.peer == EMITTER:
-            self.hear(socket).go_on(given.received, given.unsent)
+            self.hear(socket).go_on(given.received, given.unsent, files)
             return
         link = self._link(given.peer, socket, given.role)
         link.share, link.leaving = given.share, given.leaving
         for id in given.asked:
             future = link.asked[id] = self._loop.create_future()
             future.add_done_callback(partial(self._pass_back, given.peer, id))
-        link.channel.go_on(given.received, given.unsent)
+        link.channel.go_on(given.received, given.unsent, files)
 
     def _pass_back(self, peer: int, id: int, future: asyncio.Future[Answer | None]) -> None:
         if self.old is not None and not future.cancelled():

@@ -78,8 +78,9 @@ class Session(Message, frozen=True, tag=20):
 
 
 class LinkTo(Message, frozen=True, tag=21):
-    """The socket to another process, with what was read of it and not used, what was to be written,
-    and the questions that the old process waits for answers to. `leaving`: see Leaving.
+    """The socket to another process, with what was read of it and not used (and the files that came
+    with that), what was to be written, and the questions that the old process waits for answers to.
+    `leaving`: see Leaving.
     """
 
     peer: int
@@ -103,7 +104,7 @@ class Given(Message, frozen=True, tag=22):
 
 
 class Pass(Message, frozen=True, tag=23):
-    """Send a message, as it is, to another worker."""
+    """Send a message, as it is and with the files that come along, to another worker."""
 
     peer: int
     message: bytes

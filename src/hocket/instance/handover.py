@@ -129,11 +129,11 @@ class Heir:
         elif isinstance(message, Moved):
             self._mover.take(message, files)
         elif isinstance(message, LinkTo) and files:
-            self._broker.take_link(message, files.pop())
+            self._broker.take_link(message, files.pop(0), *files)
         elif isinstance(message, Given):
             self._start(message)
         elif isinstance(message, Pass):
-            self._broker.pass_on(message.peer, message.message)
+            self._broker.pass_on(message.peer, message.message, files)
         elif self._elsewhere is not None and not isinstance(message, LinkTo):
             # Who says it has told its own sessions, but not what `disconnect` handlers say here.
             self._broker.echoes = isinstance(message, Disconnect)
@@ -273,8 +273,8 @@ class Giver:
         self._left.update(worker.engine.connections)
         if worker.broker is not None:
             self._left |= worker.broker.left
-            for link, fd in worker.broker.give_links():
-                self._send(Parcel(link, [fd]))
+            for message, files in worker.broker.give_links():
+                self._send(Parcel(message, files))
             questions = worker.broker.questions
         ack_ids = {name: nsp.ack_ids for name, nsp in worker.hub.namespaces.items()}
         self._send(Parcel(Given(ack_ids, questions, [*self._left]), []))

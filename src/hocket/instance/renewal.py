@@ -87,7 +87,7 @@ class Renewal:
         if new.channel.closed:  # it has died in the meantime: the supervisor starts all anew
             await self._kill()
         else:
-            adopted = new.process.pid, new.channel.detach()[0]
+            adopted = new.process.pid, new.channel.detach().fd
         asked = self._stop.is_set(), self._reload.is_set()
         supervise(self._listener, self._worker.settings, self._roles, adopted, *asked, desk)
 

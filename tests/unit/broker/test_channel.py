@@ -243,3 +243,20 @@ async def test_a_message_that_nobody_could_take_is_not_handed_on_again(caplog: A
         await eventually(lambda: len(other.heard) >= 4)
         assert other.heard == [b"first", b"bad", b"second", b"third"]
         assert "no message of ours" in caplog.text
+
+
+@asynchronous
+async def test_a_half_read_message_goes_on_with_its_files() -> None:
+    with pair() as (one, other):
+        other.channel.hold()
+        message = bytes(150_000)
+        one.channel.send(message, [a_file(b"here")])
+        one.channel.flush()
+        other.channel._readable()
+        left = other.channel.detach()
+        assert left.received
+        successor = End(sockets.socket(fileno=left.fd))
+        successor.channel.go_on(left.received, left.unsent, left.files)
+        await eventually(lambda: successor.heard == [message])
+        assert [contents(fd) for fd in successor.files[0]] == [b"here"]
+        successor.channel.close()

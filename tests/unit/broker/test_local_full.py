@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket as sockets
 
+from hocket.broker.channel import close_files
 from hocket.broker.local import LocalBroker
 from hocket.broker.messages import Moved
 from hocket.broker.roles import APP
@@ -61,8 +61,8 @@ async def test_who_gives_its_links_away_waits_for_nobody() -> None:
     one.link(1, ours)
     with theirs:
         fill(one)
-        for _, fd in one.give_links():
-            os.close(fd)
+        for _, files in one.give_links():
+            close_files(files)
         assert pauses == [True, False]
         assert not one.full
     one.close()
@@ -75,8 +75,8 @@ async def test_what_is_said_to_others_after_that_goes_through_the_new_process() 
     one.link(1, ours)
     told: list[tuple[int, bytes]] = []
     with theirs:
-        for _, fd in one.give_links():
-            os.close(fd)
+        for _, files in one.give_links():
+            close_files(files)
         one.after = lambda peer, data: told.append((peer, data))
         one.pass_on(1, b"an answer")
         assert told == [(1, b"an answer")]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket as sockets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from hocket.broker.local import LocalBroker
-from hocket.broker.messages import Answer, Called, Chosen, Leaving, Who
+from hocket.broker.messages import Answer, Called, Chosen, Leaving, Moved, Who
 from hocket.broker.roles import APP, WORKER
+from hocket.broker.succession import Pass
 from tests.support import asynchronous, eventually
 
 
@@ -34,10 +36,13 @@ def linked(*roles: str) -> Iterator[tuple[LocalBroker, list[LocalBroker]]]:
 
 
 def succeed(old: LocalBroker) -> LocalBroker:
-    """A process takes the place of another, which has closed nothing."""
+    """A process takes the place of another, which has closed nothing; see handover.Heir."""
     new = broker()
-    for given, fd in old.give_links():
-        new.take_link(given, fd)
+    for message, files in old.give_links():
+        if isinstance(message, Pass):
+            new.pass_on(message.peer, message.message, files)
+        else:
+            new.take_link(message, *files)
     return new
 
 
@@ -76,3 +81,27 @@ async def test_an_answer_to_a_dead_process_is_none_to_the_one_that_has_its_numbe
     assert await answer == Called(asked[1].id, [["here"]], 0)
     for each in (alive, other):
         each.close()
+
+
+@asynchronous
+async def test_connections_that_wait_go_along_and_what_is_behind_them_stays_there() -> None:
+    """Who leaves ends when all have answered: by then what was on its way has come."""
+    with linked(WORKER) as (one, (other,)):
+        leaving: list[bool] = []
+
+        def moved(fd: int, message: Moved) -> None:
+            os.close(fd)
+            leaving.append(other._links[0].leaving)
+
+        other._moved = moved
+        other.hold(True)
+        one.send(1, Moved("", False, bytes(1_000_000)))  # more than the kernel takes
+        reading, writing = os.pipe()
+        os.close(writing)
+        one.send(1, Moved("", False, b""), [reading])
+        one.tell_everybody(Leaving())
+        new = succeed(one)
+        other.hold(False)
+        await eventually(lambda: other._links[0].leaving)
+        assert leaving == [False]
+        new.close()
