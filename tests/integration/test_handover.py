@@ -5,7 +5,10 @@ test's own loop; tests/acceptance/test_reload.py has real ones.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket as sockets
+import struct
+import termios
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -13,6 +16,7 @@ import msgspec
 import pytest
 
 from hocket import App, Disconnected, Handshake, Socket
+from hocket.broker.succession import Session
 from hocket.instance.handover import Heir
 from hocket.transport.moving import Mover
 from tests.support import (
@@ -824,4 +828,39 @@ async def test_an_answer_that_a_client_still_reads_is_waited_for() -> None:
             assert await wire.exactly(WHOLE) == bytes(WHOLE)
             await giving
             assert (await wire.request("GET", "/name")).body == b"new"
+        assert site.alarms.messages == []
+
+
+def unread(fd: int) -> int:
+    """Bytes that have come to a socket."""
+    (count,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
+    assert isinstance(count, int)
+    return count
+
+
+@pytest.mark.parametrize("before", [0, 7], ids=["whole", "in pieces"])
+@asynchronous
+async def test_what_was_read_is_handed_on_before_what_comes_now(before: int) -> None:
+    """Also if that is there in the same turn, as it may be for a session that moves late."""
+    async with serving(make_app()) as site:
+        client = await joined(site)
+        worker, said = site.worker, frame(TEXT, b'421["who"]')
+        mover = Mover(worker.hub, worker.reactor, worker.http, worker.gateway)
+        mover.start()
+        async with client:
+            await client.send(said[:before])
+            (connection,) = worker.engine.connections.values()
+            if before:
+                await eventually(lambda: connection.receiver is not None)
+            connection.inbox = iter([(TEXT, b'422["who"]')])
+            parcel = mover.take_apart(connection)
+            assert parcel is not None
+            more = said[before:] + frame(TEXT, b'423["who"]')
+            await client.send(more)
+            await eventually(lambda: unread(parcel.files[0]) == len(more))
+            assert isinstance(parcel.message, Session)
+            mover.put_together(parcel.message, parcel.files, lambda *_: None)
+            worker.reactor._read([worker.engine.connections[connection.sid].fd])
+            heard = [(await client.text())[:3] for _ in range(3)]
+            assert heard == ["432", "431", "433"]
         assert site.alarms.messages == []

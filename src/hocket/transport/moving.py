@@ -242,6 +242,7 @@ class Mover:
             receiver.go_on(*session.kept)
             connection.receiver = receiver
         if session.inbox:
+            self._reactor.hold(connection)  # until that is handed on; what comes now is behind it
             connection.inbox = chain(session.inbox, receiver.events() if receiver else ())
             self._soon(partial(self._transports["websocket"].go_on_soon, connection))
 
