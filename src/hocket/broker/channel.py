@@ -9,6 +9,7 @@ over belongs to the message that it ends in.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -91,6 +92,7 @@ class Channel:
         self._queue: deque[tuple[bytes | memoryview, Sequence[int]]] = deque()
         self._planned = False
         self._blocked = False
+        self._deaf = False  # the other side takes no more
         self._held = False
         self.pending = 0
         self.full = False
@@ -106,7 +108,7 @@ class Channel:
         """
         if len(message) > LONGEST:
             log.error("a message of %d bytes is too long for another process", len(message))
-        if self.closed or len(message) > LONGEST:
+        if self.closed or self._deaf or len(message) > LONGEST:
             close_files(files)
             return
         data = framed(message, len(files))
@@ -137,10 +139,26 @@ class Channel:
                 self._blocked = True
                 self._loop.call_later(_RETRY, self._flush)
             else:
-                self._end()
+                self._end_sending()
         if self.full and self.pending <= self._limit // 2:
             self.full = False
             self._on_full(False)
+
+    def _end_sending(self) -> None:
+        """The other side takes nothing any more. What it said before is still read: that it has
+        gone is told behind its last words.
+        """
+        self._deaf = True
+        self._drop()
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(sockets.SHUT_WR)  # if it is there after all, it ends this, too
+
+    def _drop(self) -> None:
+        """What waits to be sent is not sent."""
+        for _, files in self._queue:
+            close_files(files)
+        self._queue.clear()
+        self.pending = 0
 
     def _writable(self) -> None:
         self._loop.remove_writer(self._socket.fileno())
@@ -257,9 +275,9 @@ class Channel:
         self._loop.remove_reader(self._socket.fileno())
         self._loop.remove_writer(self._socket.fileno())
         self._socket.close()
-        for files in (*self._files, *(files for _, files in self._queue)):
+        self._drop()
+        for files in self._files:
             close_files(files)
-        self._queue.clear()
         self._files.clear()
 
     def _end(self) -> None:

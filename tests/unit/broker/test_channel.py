@@ -260,3 +260,20 @@ async def test_a_half_read_message_goes_on_with_its_files() -> None:
         await eventually(lambda: successor.heard == [message])
         assert [contents(fd) for fd in successor.files[0]] == [b"here"]
         successor.channel.close()
+
+
+@asynchronous
+async def test_the_last_words_of_one_that_has_gone_are_heard() -> None:
+    with pair(limit=1_000) as (one, other):
+        file = a_file(b"")
+        other.channel.send(b"last words")
+        other.channel.flush()
+        other.channel.close()
+        one.channel.send(b"x" * 10_000, [file])
+        one.channel.flush()
+        late = a_file(b"")
+        one.channel.send(b"late", [late])
+        assert not any(map(is_open, (file, late)))
+        await eventually(lambda: one.ends == 1)
+        assert one.heard == [b"last words"]
+        assert one.full == [True, False]
