@@ -67,7 +67,7 @@ class Channel:
         received: gets each message with its files, which it then owns. Fewer than were sent, when
             this process has no room for more open files.
         ended: called once, when the other side has gone or broken the form.
-        limit: bytes that may wait to be sent before it is full.
+        limit: bytes that may wait to be sent before it is full, of messages that count.
         on_full: called with True when more wait, with False when half of it is left.
     """
 
@@ -89,7 +89,8 @@ class Channel:
         self._on_full = on_full
         self._buffer = bytearray()
         self._files: deque[list[int]] = deque()
-        self._queue: deque[tuple[bytes | memoryview, Sequence[int]]] = deque()
+        # Messages, each with its files and how much it counts against the limit.
+        self._queue: deque[tuple[bytes | memoryview, Sequence[int], int]] = deque()
         self._planned = False
         self._blocked = False
         self._deaf = False  # the other side takes no more
@@ -101,10 +102,10 @@ class Channel:
 
     # Sending
 
-    def send(self, message: bytes, files: Sequence[int] = ()) -> None:
+    def send(self, message: bytes, files: Sequence[int] = (), counts: bool = True) -> None:
         """At the end of this turn, or when the other side takes it. `files` are the channel's from
         now on: it closes them once they are on their way. What is longer than the other side
-        takes is not sent.
+        takes is not sent. `counts`: whether it does against the limit.
         """
         if len(message) > LONGEST:
             log.error("a message of %d bytes is too long for another process", len(message))
@@ -112,8 +113,9 @@ class Channel:
             close_files(files)
             return
         data = framed(message, len(files))
-        self._queue.append((data, files))
-        self.pending += len(data) + _FILE * len(files)
+        weight = len(data) + _FILE * len(files) if counts else 0
+        self._queue.append((data, files, weight))
+        self.pending += weight
         if not self._planned and not self._blocked:
             self._planned = True
             self._loop.call_soon(self._flush)
@@ -155,7 +157,7 @@ class Channel:
 
     def _drop(self) -> None:
         """What waits to be sent is not sent."""
-        for _, files in self._queue:
+        for _, files, _ in self._queue:
             close_files(files)
         self._queue.clear()
         self.pending = 0
@@ -165,32 +167,34 @@ class Channel:
         self._flush()
 
     def _send_some(self) -> None:
-        data, files = self._queue[0]
+        data, files, weight = self._queue[0]
         if files:
             sent = sockets.send_fds(self._socket, [data], files)
-            self.pending -= _FILE * len(files)
             close_files(files)
             self._queue.popleft()
         else:
-            data = self._take_small()
+            data, weight = self._take_small()
             try:
                 sent = self._socket.send(data)
             except BlockingIOError:
-                self._queue.appendleft((data, ()))
+                self._queue.appendleft((data, (), weight))
                 raise
-        self.pending -= sent
+        left = min(weight, len(data) - sent)
+        self.pending -= weight - left
         if sent < len(data):
-            self._queue.appendleft((memoryview(data)[sent:], ()))
+            self._queue.appendleft((memoryview(data)[sent:], (), left))
 
-    def _take_small(self) -> bytes | memoryview:
-        """The first messages that bring no files, as one."""
+    def _take_small(self) -> tuple[bytes | memoryview, int]:
+        """The first messages that bring no files, as one, and what they count."""
         queue = self._queue
-        parts = [queue.popleft()[0]]
-        size = len(parts[0])
+        data, _, weight = queue.popleft()
+        parts, size = [data], len(data)
         while queue and size < _MERGE and not queue[0][1]:
-            parts.append(queue.popleft()[0])
-            size += len(parts[-1])
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+            data, _, more = queue.popleft()
+            parts.append(data)
+            size += len(data)
+            weight += more
+        return parts[0] if len(parts) == 1 else b"".join(parts), weight
 
     # Receiving
 
@@ -246,7 +250,7 @@ class Channel:
         while self._queue and not self._queue[0][1]:
             unsent.append(self._queue.popleft()[0])
         # Nothing of these has left: what a write leaves over is the first, and has no files.
-        waiting = [(bytes(data[_HEAD.size :]), files) for data, files in self._queue]
+        waiting = [(bytes(data[_HEAD.size :]), files) for data, files, _ in self._queue]
         self._queue.clear()
         files = list(chain.from_iterable(self._files))
         self._files.clear()
@@ -261,7 +265,7 @@ class Channel:
         if files:
             self._files.append(list(files))
         if unsent:
-            self._queue.appendleft((unsent, ()))
+            self._queue.appendleft((unsent, (), len(unsent)))
             self.pending += len(unsent)
             self._loop.call_soon(self._flush)
 

@@ -362,15 +362,18 @@ class LocalBroker:
 
     def send(self, peer: int, message: Message, files: Sequence[int] = ()) -> None:
         """`files` are the link's from now on; of a worker that has gone they are closed."""
-        self.pass_on(peer, encode(message), files)
+        # Nobody is to be stopped for an answer, which may be long: 50,000 sockets are over 16 MiB.
+        self.pass_on(peer, encode(message), files, counts=not isinstance(message, Answer))
 
-    def pass_on(self, peer: int, data: bytes, files: Sequence[int] = ()) -> None:
+    def pass_on(
+        self, peer: int, data: bytes, files: Sequence[int] = (), counts: bool = True
+    ) -> None:
         """As `send`, of an encoded message."""
         channel = self.old
         if peer != OLD:
             channel = link.channel if (link := self._links.get(peer)) is not None else None
         if channel is not None:
-            channel.send(data, files)
+            channel.send(data, files, counts)
             return
         close_files(files)
         if self.after is not None and peer >= 0 and not files:

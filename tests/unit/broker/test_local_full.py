@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket as sockets
 
 from hocket.broker.channel import close_files
 from hocket.broker.local import LocalBroker
-from hocket.broker.messages import Moved
+from hocket.broker.messages import Called, Moved
 from hocket.broker.roles import APP
 from tests.support import asynchronous
 
@@ -93,4 +94,26 @@ async def test_an_app_process_that_hangs_stops_nobody() -> None:
         fill(one)
         assert pauses == []
         assert one.emptiest(APP) is None
+    one.close()
+
+
+@asynchronous
+async def test_an_answer_of_any_length_stops_nobody() -> None:
+    """Who asks for all sockets of a large worker is told of each."""
+    pauses: list[bool] = []
+    one = broker(pauses, 100_000)
+    ours, theirs = sockets.socketpair()
+    one.link(1, ours)
+    with theirs:
+        one.send(1, Called(1, [[bytes(1_000_000)]], 0))
+        one._links[1].channel.flush()
+        assert pauses == []
+        fill(one)  # behind it
+        assert pauses == [True]
+        theirs.setblocking(False)
+        while one._links[1].channel.pending:
+            await asyncio.sleep(0)
+            with contextlib.suppress(BlockingIOError):
+                theirs.recv(1 << 20)
+        assert pauses == [True, False]
     one.close()
