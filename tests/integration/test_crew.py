@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from hocket.broker.channel import close_files
 from hocket.broker.roles import WORKER
+from hocket.instance.control import Message, Open, Ready, encode
 from hocket.instance.crew import Crew
 from hocket.instance.desk import Refused
+from hocket.instance.hand import Hand
 from hocket.instance.reloading import Reloader
 from hocket.instance.roles import Role
 from tests.support import asynchronous, eventually
@@ -79,6 +82,31 @@ async def test_one_that_ends_between_ready_and_the_first_client_is_replaced(
         first.process.kill()
         await eventually(lambda: _look(crew) and crew.hands[0] is not first)
         assert "worker 0 ended (signal 9)" in caplog.text
+
+
+@asynchronous
+async def test_clients_are_let_in_by_processes_that_are_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by one that has come for another, while its `on_startup` runs."""
+    told: list[int] = []
+
+    def tell(hand: Hand, message: Message, *files: int) -> None:
+        close_files(files)
+        if isinstance(message, Open):
+            told.append(hand.number)
+
+    monkeypatch.setattr(Hand, "tell", tell)
+    program = tmp_path / "app"
+    write(program)
+    async with crew_of(program) as crew:
+        crew.serving = False
+        crew.hands = {number: crew.launch(ROLE, number) for number in range(2)}
+        crew.hands[0].ready.set_result(True)
+        crew.serve()
+        assert told == [0]
+        crew.hands[1]._received(encode(Ready()), [])
+        assert told == [0, 1]
 
 
 @asynchronous

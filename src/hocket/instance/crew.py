@@ -88,10 +88,11 @@ class Crew:
         self.look()  # it may have ended meanwhile
 
     def serve(self) -> None:
-        """All are there: let clients in."""
+        """All are there: let clients in. One that replaces another hears it when it is ready."""
         self.serving = True
         for hand in self.hands.values():
-            hand.tell(Open())
+            if hand.is_ready:
+                hand.tell(Open())
 
     def _told(self, hand: Hand, message: AnyMessage) -> None:
         if isinstance(message, Ready) and hand not in self.leaving:
