@@ -22,6 +22,7 @@ from hocket.transport.moving import Mover
 from tests.support import (
     BINARY,
     CONTINUATION,
+    SEPARATOR,
     TEXT,
     Gone,
     PollingClient,
@@ -377,6 +378,42 @@ async def test_what_waits_for_a_poll_waits_on() -> None:
             heard = await client.hear()
             assert heard[0].startswith('451-["while nobody polled"')
             assert heard[1:] == ["bYmluYXJ5", '42["and after"]']
+
+
+LAST = SEPARATOR.join(["41", "1"]).encode()
+
+
+@asynchronous
+async def test_the_last_packets_of_a_session_that_polls_are_there_in_the_new_process() -> None:
+    app = make_app()
+    async with serving(app) as site:
+        client = await PollingClient.opened(site)
+        await client.post("40")
+        await client.hear()
+        (socket,) = await app.sockets()
+        socket.disconnect(close=True)
+        async with succeeding(site, make_app("new")) as (_, giving):
+            await giving
+            assert (await client.poll()).body == LAST
+            assert (await client.poll()).status == 400
+        assert site.alarms.messages == []
+
+
+@asynchronous
+async def test_also_of_one_that_could_not_move_and_has_ended_since() -> None:
+    old = make_app()
+    async with serving(old) as site:
+        client = await PollingClient.opened(site)
+        await client.post('40{"gate":1}')
+        (socket,) = site.worker.hub.namespaces["/"].sockets.values()
+        async with succeeding(site, make_app("new")) as (new, _):
+            assert new.broker is not None
+            assert new.broker.left == {client.sid}
+            socket.disconnect(close=True)
+            assert (await client.poll()).body.endswith(SEPARATOR.encode() + b"1")
+            assert new.broker.left == set()
+            old.gate.set()  # type: ignore[attr-defined]
+        assert site.alarms.messages == []
 
 
 @asynchronous

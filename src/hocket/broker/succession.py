@@ -169,8 +169,15 @@ class Named(Message, frozen=True, tag=31):
     user: str
 
 
+class Farewell(Message, frozen=True, tag=32):
+    """The last packets of a session that polled, and that the old process has closed."""
+
+    sid: str
+    packets: bytes
+
+
 # about what the old process had
-Own = Session | LinkTo | Given | Moved | Ended | Coming | Came | Several
+Own = Session | LinkTo | Given | Moved | Ended | Coming | Came | Several | Farewell
 FromOld = Own | Pass | Act | Who | Call | Named
 FromNew = Acked | Answered | Answer | Moved | Act | Go
 

@@ -23,6 +23,7 @@ from hocket.broker.succession import (
     Came,
     Coming,
     Ended,
+    Farewell,
     FromOld,
     Given,
     Go,
@@ -117,6 +118,8 @@ class Heir:
             self._put_together(message, files)
         elif isinstance(message, Ended):
             self._broker.left.discard(message.sid)
+        elif isinstance(message, Farewell):
+            self._worker.gateway.polling.keep_farewell(message.sid, message.packets)
         elif isinstance(message, Coming):
             self._broker.since = []
             self._broker.send(OLD, Go(message.sids))
@@ -221,6 +224,7 @@ class Giver:
     def _is_done(self) -> bool:
         """Whether nothing is left to do here; what can move by now does."""
         self._offer()
+        self._say_farewells()
         self._send_all(self._mover.idle_streams())
         return not self._busy()
 
@@ -290,6 +294,12 @@ class Giver:
         self._flush()
         self._send_all(self._sessions(tuple(self._worker.engine.connections.values())))
         self._send_all(self._mover.idle_streams())
+        self._say_farewells()
+
+    def _say_farewells(self) -> None:
+        """Of sessions that have ended here: their clients ask the new process."""
+        farewells = self._worker.gateway.polling.take_farewells()
+        self._send_all([Parcel(Farewell(sid, last), []) for sid, last in farewells.items()])
 
     def _flush(self) -> None:
         if self._worker.hub.doorkeeper is not None:
@@ -348,6 +358,7 @@ class Giver:
             return True
         if sid in self._left:
             self._left.discard(sid)
+            self._say_farewells()
             self._send(Parcel(Ended(sid), []))
         self._send(parcel)
         return True

@@ -216,6 +216,16 @@ class PollingTransport(SessionTransport):
     def _respond(self, stream: HttpStream, payload: bytes, headers: Headers) -> None:
         self._answer(stream, response(200, [_TEXT, _NO_STORE, *headers], payload))
 
+    def take_farewells(self) -> dict[str, bytes]:
+        """All of them, by session: another process gives them from now on."""
+        taken, self._farewells = self._farewells, {}
+        return taken
+
+    def keep_farewell(self, sid: str, last: bytes) -> None:
+        """Of a session that another process had."""
+        self._farewells[sid] = last
+        self._call_later(FAREWELL, lambda: self._forget(sid))
+
     # What SessionTransport calls
 
     def handle(self, connection: Connection, item: tuple[bool, bytes]) -> None:
