@@ -35,6 +35,31 @@ async def test_a_chunked_body_is_read() -> None:
         assert (await wire.answer()).body == b"3"
 
 
+@pytest.mark.parametrize(
+    ("body", "lines"),
+    [
+        (b"first\nsecond\nlast", [b"firs", b"t\n", b"second\n", b"last"]),
+        (b"x" * 200_000 + b"\nlast", [b"xxxx", b"x" * 199_996 + b"\n", b"last"]),
+        (b"", [b"", b""]),
+    ],
+    ids=["lines", "long", "nothing"],
+)
+@asynchronous
+async def test_a_body_is_read_as_a_file_is(body: bytes, lines: list[bytes]) -> None:
+    read: list[bytes] = []
+
+    def reads(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        file = environ["wsgi.input"]
+        read.extend([file.readline(4), file.readline(), *file.readlines()])
+        start_response("200 OK", [])
+        return [file.read()]
+
+    async with serving(mounted(reads)) as site, await Wire.to(site) as wire:
+        assert (await wire.request("POST", "/old", body=body)).body == b""
+        assert read == lines
+        assert site.alarms.messages == []
+
+
 @asynchronous
 async def test_a_field_cannot_pass_for_another_that_a_proxy_sets() -> None:
     """`X_Remote_User` would be the variable of `X-Remote-User`."""

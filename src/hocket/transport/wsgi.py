@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, Final
 
 from a2wsgi import WSGIMiddleware
 
-from hocket.transport.asgi import AsgiApp, Message, Scope
+from hocket.transport.asgi import QUEUE, AsgiApp, Message, Scope
 
 LINK: Final = "hocket.link"
 
@@ -28,12 +30,17 @@ class Link:
         self._receive = receive
         self._send = send
         self._failure: Exception | None = None
+        self._loop = asyncio.get_running_loop()
 
     async def receive(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.disconnect":
             raise ConnectionError("the client has gone")
         return message
+
+    def wait(self) -> Message:
+        """As `receive`, for the thread."""
+        return asyncio.run_coroutine_threadsafe(self.receive(), self._loop).result()
 
     async def send(self, message: Message) -> None:
         if self._failure is None:
@@ -48,6 +55,34 @@ class Link:
             raise self._failure
 
 
+class Input(io.RawIOBase):
+    """A request's body, for an application in a thread; io.BufferedReader makes lines of it. That
+    of a2wsgi gives `readline(n)` nothing before it is read, and fails at `readlines()` of nothing.
+
+    Args:
+        receive: takes the next part, and raises when the client has gone.
+    """
+
+    def __init__(self, receive: Callable[[], Message]) -> None:
+        self._receive = receive
+        self._part = memoryview(b"")
+        self._more = True
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        """What one message brings, or what of that is left."""
+        while not self._part and self._more:
+            message = self._receive()
+            self._part = memoryview(message.get("body", b""))
+            self._more = bool(message.get("more_body"))
+        size = min(len(into), len(self._part))
+        into[:size] = self._part[:size]
+        self._part = self._part[size:]
+        return size
+
+
 def as_asgi(app: WsgiApp, threads: int) -> AsgiApp:
     """`app` for a server that speaks ASGI, with so many threads to run in."""
 
@@ -55,6 +90,7 @@ def as_asgi(app: WsgiApp, threads: int) -> AsgiApp:
         link: Link = environ["asgi.scope"][LINK]
         if "CONTENT_LENGTH" not in environ:
             environ["wsgi.input_terminated"] = True  # or Flask finds chunked bodies empty
+        environ["wsgi.input"] = io.BufferedReader(Input(link.wait), QUEUE)
         environ["wsgi.errors"] = sys.stderr
         parts = app(environ, start_response)
         try:
