@@ -510,8 +510,8 @@ class PollingClient:
         self.target = f"{path}?EIO=4&transport=polling&sid={self.sid}"
 
     @classmethod
-    async def opened(cls, site: Site | str, path: str = "/socket.io/") -> Self:
-        answer = await ask(site, "GET", f"{path}?EIO=4&transport=polling")
+    async def opened(cls, site: Site | str, path: str = "/socket.io/", *fields: str) -> Self:
+        answer = await ask(site, "GET", f"{path}?EIO=4&transport=polling", *fields)
         assert answer.status == 200
         assert answer.body[:1] == b"0"
         return cls(site, path, json.loads(answer.body[1:]))

@@ -416,6 +416,23 @@ async def test_also_of_one_that_could_not_move_and_has_ended_since() -> None:
         assert site.alarms.messages == []
 
 
+@pytest.mark.parametrize(("keep_headers", "most"), [(True, 40), (False, 16)])
+@asynchronous
+async def test_an_answer_holds_as_many_packets_as_before_the_move(
+    keep_headers: bool, most: int
+) -> None:
+    """Where nothing is known of the client any more, as many as every client reads."""
+    app = make_app()
+    async with serving(app, keep_headers=keep_headers) as site:
+        client = await PollingClient.opened(site, "/socket.io/", "User-Agent: Mozilla/5.0")
+        await client.post("40")
+        await client.hear()
+        for number in range(40):
+            app.emit("e", number)
+        async with succeeding(site, make_app("new")):
+            assert len(await client.hear()) == most
+
+
 @asynchronous
 async def test_a_listener_goes_on_listening() -> None:
     async with serving(make_app()) as site, await Wire.to(site) as wire:

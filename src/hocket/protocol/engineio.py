@@ -100,6 +100,8 @@ class EncodedPacket:
             if (made := self._frame) is None:
                 made = self._frame = websocket_form(self)
             return made
+        if wire == POLLING and not self.attachments:  # it is there: no dict of 232 bytes for it
+            return self.text
         if self._forms is None:
             self._forms = {}
         if (found := self._forms.get(wire)) is None:

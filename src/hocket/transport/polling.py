@@ -7,6 +7,8 @@ sends its own packets with POST.
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +27,7 @@ from hocket.hub.connection import Connection
 from hocket.hub.engine import Engine
 from hocket.protocol import engineio
 from hocket.protocol.engineio import CLOSE_PACKET, NOOP_PACKET, PING_PACKET, POLLING, EncodedPacket
-from hocket.protocol.http1 import Request, response
+from hocket.protocol.http1 import Headers, Request, response
 from hocket.protocol.websocket import BINARY, TEXT
 from hocket.transport.reactor import Reactor
 from hocket.transport.session import SessionTransport
@@ -37,7 +39,11 @@ if TYPE_CHECKING:
 FAREWELL: Final = (
     30.0  # seconds in which a client may fetch the last packets of a session that the server closed
 )
-ANSWER: Final = 16  # packets in an answer; python-socketio's client gives up at more
+FEW: Final = 16  # packets in an answer; python-socketio's client gives up at more
+# Who reads no more than that: that client, which is told by the HTTP libraries that it stands on,
+# and whoever does not say what it is. With 100 ms for a round trip it is 160 packets a second.
+_READS_FEW = re.compile(rb"python-requests/|Python/\S+ aiohttp/|$")
+PACKET: Final = 200  # bytes that a packet takes while it waits, besides those that are sent of it
 AGAIN: Final = 1.0  # seconds until somebody is judged who could not be heard
 ON_TIME: Final = 0.05  # seconds that a timer may be late without the plan being changed
 _TEXT = (b"content-type", b"text/plain; charset=UTF-8")
@@ -47,7 +53,7 @@ _HTML = (
 )  # as Engine.IO's server: some browsers offer to save other types
 _NO_STORE = (b"cache-control", b"no-store")
 
-Headers = list[tuple[bytes, bytes]]
+Fields = list[tuple[bytes, bytes]]
 
 
 class PollQueue:
@@ -55,22 +61,24 @@ class PollQueue:
 
     `poll` is the waiting GET, `post` the POST whose packets are being handed on, each with the CORS
     headers for its answer; `probe` the WebSocket that may take over; `timer` the session's own
-    heartbeat: a polling client is timed out exactly, not by the wheel.
+    heartbeat: a polling client is timed out exactly, not by the wheel. `most`: packets that its
+    client reads in one answer.
     """
 
     __slots__ = (
-        "full", "limit", "packets", "pinged", "poll", "poll_headers", "post", "post_headers",
-        "probe", "scheduled", "size", "timer", "transport",
+        "full", "limit", "most", "packets", "pinged", "poll", "poll_headers", "post",
+        "post_headers", "probe", "scheduled", "size", "timer", "transport",
     )  # fmt: skip
 
-    def __init__(self, transport: PollingTransport) -> None:
+    def __init__(self, transport: PollingTransport, user_agent: bytes) -> None:
         self.transport = transport
+        self.most = FEW if _READS_FEW.match(user_agent) else sys.maxsize
         self.packets: list[EncodedPacket] = []
         self.size = 0
         self.poll: HttpStream | None = None
-        self.poll_headers: Headers = []
+        self.poll_headers: Fields = []
         self.post: HttpStream | None = None
-        self.post_headers: Headers = []
+        self.post_headers: Fields = []
         self.probe: Probe | None = None
         self.scheduled = False
         self.full = False
@@ -82,7 +90,7 @@ class PollQueue:
         if self.full or (packet.volatile and self.poll is None):
             return
         self.packets.append(packet)
-        self.size += len(packet.form(POLLING))
+        self.size += _weight(packet)
         if self.poll is None and len(self.packets) > 1 and self.size > self.limit:
             self.transport.overflow(connection)
         elif self.poll is not None and not self.scheduled:
@@ -100,15 +108,24 @@ class PollQueue:
 
     def portion(self) -> bytes:
         """As much of it as one answer may hold; the rest waits for the next poll."""
+        room = self.transport.engine.limits.max_payload
+        forms: list[bytes] = []
         count = 0
-        for at, packet in enumerate(self.packets):
+        for packet in self.packets:
+            form = packet.form(POLLING)
             count += 1 + len(packet.attachments)
-            if at and count > ANSWER:
-                rest, self.packets = self.packets[at:], self.packets[:at]
-                payload = self.payload()
-                self.packets, self.size = rest, sum(len(each.form(POLLING)) for each in rest)
-                return payload
-        return self.payload()
+            room -= len(form) + len(engineio.SEPARATOR)
+            if forms and (count > self.most or room < 0):
+                break
+            forms.append(form)
+            self.size -= _weight(packet)
+        del self.packets[: len(forms)]
+        return engineio.SEPARATOR.join(forms)
+
+
+def _weight(packet: EncodedPacket) -> int:
+    """What a packet that waits counts against `max_outbox`: about the memory that it takes."""
+    return PACKET * (1 + len(packet.attachments)) + len(packet.form(POLLING))
 
 
 class PollingTransport(SessionTransport):
@@ -133,10 +150,10 @@ class PollingTransport(SessionTransport):
 
     # Requests
 
-    def open(self, stream: HttpStream, request: Request, headers: Headers) -> None:
+    def open(self, stream: HttpStream, request: Request, headers: Fields) -> None:
         """The first request of a session: the answer is the handshake."""
         connection = self.engine.open(self, POLLING, request.head, stream.address, stream.secure)
-        connection.outbox = PollQueue(self)
+        connection.outbox = PollQueue(self, request.get(b"user-agent"))
         self._plan_ping(connection, self._clock())
         self._respond(stream, self.engine.handshake(connection), headers)
 
@@ -145,13 +162,14 @@ class PollingTransport(SessionTransport):
         connection: Connection,
         packets: list[EncodedPacket],
         streams: list[HttpStream | None],
-        fields: list[Headers],
+        fields: list[Fields],
         ping_age: float,
     ) -> None:
         """A session of a process before this one: what waits for its client, the poll and the post
         that wait for answers, and how long ago its last ping was.
         """
-        queue = connection.outbox = PollQueue(self)
+        user_agent = Headers(connection.head).get("user-agent", "").encode("latin-1")
+        queue = connection.outbox = PollQueue(self, user_agent)
         queue.post, queue.post_headers = streams[1], fields[1]
         pinged = self._clock() - ping_age
         if connection.answered:
@@ -163,7 +181,7 @@ class PollingTransport(SessionTransport):
         if streams[0] is not None:
             self.poll(connection, streams[0], fields[0])
 
-    def poll(self, connection: Connection, stream: HttpStream, headers: Headers) -> bool:
+    def poll(self, connection: Connection, stream: HttpStream, headers: Fields) -> bool:
         """A GET of a session. False for a second one while the first still waits: that ends the
         session.
         """
@@ -180,7 +198,7 @@ class PollingTransport(SessionTransport):
         return True
 
     def post(
-        self, connection: Connection, stream: HttpStream, body: bytes, headers: Headers
+        self, connection: Connection, stream: HttpStream, body: bytes, headers: Fields
     ) -> bool:
         """A POST of a session. False for a second one while the first is handed on: that ends the
         session.
@@ -213,7 +231,7 @@ class PollingTransport(SessionTransport):
             queue.poll = None
             self.engine.close(connection, TRANSPORT_ERROR)
 
-    def _respond(self, stream: HttpStream, payload: bytes, headers: Headers) -> None:
+    def _respond(self, stream: HttpStream, payload: bytes, headers: Fields) -> None:
         self._answer(stream, response(200, [_TEXT, _NO_STORE, *headers], payload))
 
     def take_farewells(self) -> dict[str, bytes]:

@@ -168,8 +168,8 @@ class Peer:
         self.send(head("x", target, "GET", *fields))
         return self.answer()
 
-    def get(self, target: str) -> Answer | None:
-        self.send(head("x", target))
+    def get(self, target: str, *fields: str) -> Answer | None:
+        self.send(head("x", target, "GET", *fields))
         return self.answer()
 
     def post(self, target: str, body: str | bytes) -> Answer | None:
@@ -251,17 +251,18 @@ class Station:
             peer.texts()
         return peer, connection
 
-    def polling(self) -> Polled:
-        return Polled(self)
+    def polling(self, *fields: str) -> Polled:
+        """A client that polls and is in `/`; `fields` of the request that opens its session."""
+        return Polled(self, *fields)
 
 
 class Polled:
     """A client that polls, in `/`."""
 
-    def __init__(self, station: Station) -> None:
+    def __init__(self, station: Station, *fields: str) -> None:
         self.station = station
         self.getter, self.poster = station.peer(), station.peer()
-        opened = self.getter.get(PATH + "polling")
+        opened = self.getter.get(PATH + "polling", *fields)
         assert opened is not None
         self.sid = json.loads(opened.body[1:])["sid"]
         self.target = f"{PATH}polling&sid={self.sid}"

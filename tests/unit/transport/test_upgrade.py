@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from hocket.hub import fanout
 from hocket.hub.socket import Socket
 from hocket.hub.target import Target
+from hocket.protocol.engineio import EncodedPacket
 from hocket.protocol.websocket import BINARY, CLOSE, TEXT
-from hocket.transport.polling import FAREWELL
+from hocket.transport.polling import FAREWELL, FEW, PollQueue
 from hocket.transport.upgrade import NOOP_AFTER, NOOP_EVERY, UPGRADE_TIMEOUT
 from tests.support import frame
 from tests.unit.hub.fakes import handlers
@@ -108,6 +110,109 @@ def test_a_bad_post_is_refused_and_ends_the_session(bad: str | bytes) -> None:
         assert status(client.post(bad)) == 400
         assert body(client.getter.answer()) == b"1"
         assert client.connection.closed
+
+
+# What waits for a poll
+
+
+def queue_of(client: Polled) -> PollQueue:
+    outbox = client.connection.outbox
+    assert isinstance(outbox, PollQueue)
+    return outbox
+
+
+def test_what_waits_counts_for_the_memory_that_it_takes() -> None:
+    """Also short packets, of which a client can make the server send many: acks."""
+    with station() as server:
+        client = server.polling()
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            for _ in range(1_000):
+                client.socket.emit("e")
+            taken = tracemalloc.get_traced_memory()[0] - before
+        finally:
+            tracemalloc.stop()
+        assert len(queue_of(client).packets) == 1_000
+        assert taken < queue_of(client).size
+
+
+def test_short_packets_that_nobody_fetches_are_over_the_bound_too() -> None:
+    with station(handlers(e=lambda socket: None), max_outbox=10_000) as server:
+        client = server.polling()
+        for number in range(40):
+            client.post(f'42{number}["e"]')
+        assert not client.connection.closed
+        client.post("\x1e".join(f'42{number}["e"]' for number in range(40, 60)))
+        assert client.connection.closed
+
+
+class Counted(EncodedPacket):
+    """A packet that counts how often somebody looks at it."""
+
+    __slots__ = ()
+    looks = 0
+
+    def form(self, wire: int) -> bytes:
+        Counted.looks += 1
+        return super().form(wire)
+
+
+def test_an_answer_looks_at_no_more_than_it_holds_however_much_waits() -> None:
+    with station() as server:
+        client = server.polling()
+        queue = queue_of(client)
+        for number in range(1_000):
+            queue.put(client.connection, Counted(b'42["e",%d]' % number))
+        Counted.looks, size = 0, queue.size
+        first = client.poll()
+        assert first is not None
+        assert first.packets() == [f'42["e",{number}]' for number in range(FEW)]
+        assert Counted.looks <= 3 * FEW
+        weights = [200 + len(packet) for packet in first.packets()]
+        assert queue.size == size - sum(weights)
+        for _ in range(1_000 // FEW):
+            client.poll()
+        assert (len(queue.packets), queue.size) == (0, 0)
+
+
+PYTHON = ("python-requests/2.31.0", "Python/3.11 aiohttp/3.9.1")
+OTHERS = (
+    "Mozilla/5.0 (X11; Linux x86_64)",
+    "node-XMLHttpRequest",
+    "okhttp/4.12.0",
+    "aiohttp/3.9.1",
+)
+
+
+@pytest.mark.parametrize("name", ["", *PYTHON])
+def test_who_reads_only_so_many_packets_in_an_answer_gets_no_more(name: str) -> None:
+    with station() as server:
+        client = server.polling(*([f"User-Agent: {name}"] if name else []))
+        for number in range(20):
+            client.socket.emit("e", number)
+        client.socket.emit("b", *[b"x"] * (FEW - 4))
+        counts = [body(client.poll()).count(b"\x1e") + 1 for _ in range(3)]
+        assert counts == [FEW, 4, 1 + FEW - 4]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_others_get_all_that_waits_in_one_answer(name: str) -> None:
+    """A page that polls, 100 ms away, would else fall behind at over 160 events a second."""
+    with station() as server:
+        client = server.polling(f"User-Agent: {name}")
+        for number in range(1_000):
+            client.socket.emit("e", number)
+        assert body(client.poll()).count(b"\x1e") == 999
+
+
+def test_an_answer_has_a_bound_in_bytes_and_holds_one_packet_at_least() -> None:
+    with station(max_payload=1_000) as server:
+        client = server.polling("User-Agent: Mozilla/5.0")
+        for size in (400, 400, 400, 4_000, 400):
+            client.socket.emit("e", "x" * size)
+        sizes = [len(body(client.poll())) - len('42["e",""]') for _ in range(4)]
+        assert sizes == [400 + len('\x1e42["e",""]') + 400, 400, 4_000, 400]
 
 
 # The last packets of a session that the server closed
