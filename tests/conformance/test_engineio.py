@@ -96,6 +96,33 @@ async def test_a_websocket_opens_a_session_that_cannot_upgrade(server: str) -> N
 
 
 @both
+@pytest.mark.parametrize(
+    ("offered", "agreed"),
+    [
+        ([], ""),
+        (["my-v1"], "my-v1"),
+        (["my-v1, my-v2"], "my-v1"),
+        (["my-v1 ,my-v2", "my-v3"], "my-v1"),
+        (["a b"], ""),
+        ([""], ""),
+    ],
+)
+@asynchronous
+async def test_the_first_subprotocol_that_is_offered_is_agreed_to(
+    server: str, offered: list[str], agreed: str
+) -> None:
+    """A browser that offers one fails the connection otherwise."""
+    async with suite_server(server, **CALM) as site:
+        polling = await PollingClient.opened(site, PATHS[server])
+        upgrade = polling.target.replace("transport=polling", "transport=websocket")
+        for target in (f"{PATHS[server]}?EIO=4&transport=websocket", upgrade):
+            async with await Wire.to(site) as wire:
+                fields = [f"Sec-WebSocket-Protocol: {each}" for each in offered]
+                answer = await wire.upgrade(target, *fields)
+                assert (answer.status, answer["sec-websocket-protocol"]) == (101, agreed)
+
+
+@both
 @asynchronous
 async def test_session_ids_differ(server: str) -> None:
     async with suite_server(server, **CALM) as site:

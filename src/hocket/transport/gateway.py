@@ -27,7 +27,12 @@ from hocket.transport.polling import PollingTransport
 from hocket.transport.reactor import Reactor, write_small
 from hocket.transport.sse import Explain, SseTransport, as_it_is
 from hocket.transport.upgrade import UpgradeTransport
-from hocket.transport.websocket import WebSocketTransport, deflate_answer, switch_response
+from hocket.transport.websocket import (
+    WebSocketTransport,
+    deflate_answer,
+    first_protocol,
+    switch_response,
+)
 
 # Engine.IO's error codes and texts.
 UNKNOWN_TRANSPORT: Final = (0, "Transport unknown")
@@ -197,7 +202,7 @@ class Gateway:
     def _upgrade(self, stream: HttpStream, request: Request, rest: bytes) -> None:
         params = self._check(request, "websocket")
         wire, extensions = deflate_answer(request) if self._compression else (WEBSOCKET, "")
-        answer = switch_response(request, extensions)
+        answer = switch_response(request, extensions, first_protocol(request))
         sid = params.get("sid")
         if not sid:
             self._check_version(params)

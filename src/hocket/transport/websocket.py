@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hocket.errors import (
     PARSE_ERROR,
     PING_TIMEOUT,
@@ -25,6 +27,7 @@ _SWITCH = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Accept: %b\r\n%b\r\n"
 )
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 # Any other reason: 1000. Applications choose codes from 4000 on (RFC 6455 section 7.4.2).
 _CLOSE_CODES = {SHUTTING_DOWN: 1001, PARSE_ERROR: websocket.POLICY, TOKEN_EXPIRED: 4401}
 
@@ -42,9 +45,9 @@ class Frame(engineio.EncodedPacket):
         return self._bytes
 
 
-def switch_response(request: Request, extensions: str = "") -> bytes:
-    """The answer to an upgrade request (RFC 6455 section 4.2); raises HTTPError. `extensions`: the
-    value of Sec-WebSocket-Extensions.
+def switch_response(request: Request, extensions: str = "", protocol: bytes = b"") -> bytes:
+    """The answer to an upgrade request (RFC 6455 section 4.2); raises HTTPError. `extensions` and
+    `protocol`: the values of Sec-WebSocket-Extensions and Sec-WebSocket-Protocol.
     """
     if request.method != "GET" or request.version != "1.1":
         raise HTTPError(400, "a WebSocket is opened with GET and HTTP/1.1")
@@ -57,7 +60,18 @@ def switch_response(request: Request, extensions: str = "") -> bytes:
     if not websocket.is_key(key):
         raise HTTPError(400, "bad Sec-WebSocket-Key")
     more = b"Sec-WebSocket-Extensions: %b\r\n" % extensions.encode() if extensions else b""
+    if protocol:
+        more += b"Sec-WebSocket-Protocol: %b\r\n" % protocol
     return _SWITCH % (websocket.accept_token(key), more)
+
+
+def first_protocol(request: Request) -> bytes:
+    """The subprotocol that a client names first, which is what Engine.IO's server agrees to: a
+    browser that named some fails a connection that agrees to none (RFC 6455 section 4.1). Empty
+    without one, or if it is no token.
+    """
+    first = request.get(b"sec-websocket-protocol").partition(b",")[0].strip(b" \t")
+    return first if _TOKEN.fullmatch(first) else b""
 
 
 def deflate_answer(request: Request) -> tuple[int, str]:
