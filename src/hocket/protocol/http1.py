@@ -21,6 +21,7 @@ from urllib.parse import parse_qsl
 import httptools
 
 from hocket.errors import HTTPError
+from hocket.protocol.pieces import Pieces
 
 MAX_HEAD: Final = 16_384
 MAX_FIELDS: Final = 100
@@ -277,22 +278,20 @@ def body_of(request: Request, max_size: int) -> Body:
 class FixedBody:
     """A body with a Content-Length (RFC 9112 section 6.2)."""
 
-    __slots__ = ("_left", "_parts")
+    __slots__ = ("_left", "_pieces")
 
     def __init__(self, length: int) -> None:
         self._left = length
-        self._parts: list[bytes] = []
+        self._pieces = Pieces()
 
     def receive_data(self, data: bytes) -> bytes | None:
         part, rest = data[: self._left], data[self._left :]
         self._left -= len(part)
-        if part:
-            self._parts.append(part)
+        self._pieces.add(part)
         return None if self._left else rest
 
     def take(self) -> bytes:
-        parts, self._parts = self._parts, []
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return self._pieces.take()
 
 
 class ChunkedBody:
@@ -303,12 +302,12 @@ class ChunkedBody:
     trailers.
     """
 
-    __slots__ = ("_buffer", "_left", "_max_size", "_parts", "_size", "_trailer")
+    __slots__ = ("_buffer", "_left", "_max_size", "_pieces", "_size", "_trailer")
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
         self._buffer = bytearray()
-        self._parts: list[bytes] = []
+        self._pieces = Pieces()
         self._left = self._size = self._trailer = 0
 
     def receive_data(self, data: bytes) -> bytes | None:
@@ -327,8 +326,7 @@ class ChunkedBody:
                 raise HTTPError(400, "bad trailer")
 
     def take(self) -> bytes:
-        parts, self._parts = self._parts, []
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return self._pieces.take()
 
     def _take_line(self) -> bytes | None:
         end = self._buffer.find(b"\r\n")
@@ -356,12 +354,12 @@ class ChunkedBody:
         self._left = size + 2 if size else -1
 
     def _take_chunk(self) -> bool:
-        """Move what is there of the chunk to the parts; False until its CRLF has come."""
+        """Move what is there of the chunk to the body; False until its CRLF has come."""
         data = self._left - 2
         if data > 0 and self._buffer:
             part = bytes(self._buffer[:data])
             del self._buffer[: len(part)]
-            self._parts.append(part)
+            self._pieces.add(part)
             self._left -= len(part)
         if self._left > 2 or len(self._buffer) < 2:
             return False

@@ -35,6 +35,7 @@ from typing import Final
 
 from hocket.errors import WebSocketError
 from hocket.protocol import deflate
+from hocket.protocol.pieces import Pieces
 
 CONTINUATION: Final = 0x0
 TEXT: Final = 0x1
@@ -156,8 +157,7 @@ class Receiver:
     """
 
     __slots__ = (
-        "_buffer", "_compressed", "_deflate", "_fragments", "_need", "_opcode", "_size", "_utf8",
-        "max_size",
+        "_buffer", "_compressed", "_deflate", "_message", "_need", "_opcode", "_utf8", "max_size",
     )  # fmt: skip
 
     def __init__(self, max_size: int, deflate: bool = False) -> None:
@@ -167,8 +167,7 @@ class Receiver:
         self._buffer = bytearray()
         self._need = 2
         self._opcode = 0
-        self._fragments: list[bytes] = []
-        self._size = 0
+        self._message = Pieces()
         self._utf8: codecs.IncrementalDecoder | None = None
 
     @property
@@ -179,7 +178,8 @@ class Receiver:
     def kept(self) -> tuple[bytes, int, bool, list[bytes], bytes | None]:
         """What an unfinished message has come to, for `go_on` of another receiver."""
         utf8 = self._utf8.getstate()[0] if self._utf8 is not None else None
-        return bytes(self._buffer), self._opcode, self._compressed, self._fragments, utf8
+        fragments = self._message.kept()
+        return bytes(self._buffer), self._opcode, self._compressed, fragments, utf8
 
     def go_on(
         self,
@@ -191,8 +191,9 @@ class Receiver:
     ) -> None:
         """From where another one was."""
         self._buffer += buffer
-        self._opcode, self._compressed, self._fragments = opcode, compressed, fragments
-        self._size = sum(map(len, fragments))
+        self._opcode, self._compressed = opcode, compressed
+        for fragment in fragments:
+            self._message.add(fragment)
         if utf8 is not None:
             self._utf8 = _UTF8()
             self._utf8.setstate((utf8, 0))
@@ -237,7 +238,7 @@ class Receiver:
             if length >> 63:
                 raise WebSocketError(PROTOCOL_BROKEN, "the length has its top bit set")
         opcode = first & 0x0F
-        if opcode < CLOSE and self._size + length > self.max_size:
+        if opcode < CLOSE and self._message.size + length > self.max_size:
             raise WebSocketError(TOO_BIG, f"the message is over {self.max_size} bytes")
         end = start + 4 + length
         if len(buffer) < end:
@@ -277,13 +278,11 @@ class Receiver:
                 self._utf8.decode(payload, fin)
             except UnicodeDecodeError:
                 raise WebSocketError(NOT_UTF8, "the text is not UTF-8") from None
-        if payload:  # empty fragments are legal and would otherwise grow the list without a bound
-            self._fragments.append(payload)
-            self._size += len(payload)
+        self._message.add(payload)
         if not fin:
             return None
-        message = self._opcode, b"".join(self._fragments)
-        self._opcode, self._fragments, self._size = 0, [], 0
+        message = self._opcode, self._message.take()
+        self._opcode = 0
         return message
 
 

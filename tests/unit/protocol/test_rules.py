@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -10,6 +12,7 @@ import pytest
 
 from hocket.errors import HTTPError, PacketError
 from hocket.protocol import engineio, http1, socketio, websocket
+from hocket.protocol.pieces import SMALL, Pieces
 from tests.unit.protocol.test_any_bytes import framed, received
 
 TEXT, BINARY, CONTINUATION = websocket.TEXT, websocket.BINARY, websocket.CONTINUATION
@@ -72,7 +75,57 @@ def test_a_flood_of_empty_fragments_keeps_nothing() -> None:
     for _ in range(1_000):
         receiver.receive_data(framed(CONTINUATION, b"", fin=False))
         assert list(receiver.events()) == []
-    assert receiver._fragments == []
+    assert receiver.kept()[3] == []
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_pieces_of_any_size_come_out_as_one(order: int) -> None:
+    given = [bytes([at]) * size for at, size in enumerate((SMALL, 0, 1, 2, SMALL, 3, SMALL - 1, 4))]
+    pieces, whole = Pieces(), b"".join(given[::order])
+    for piece in given[::order]:
+        pieces.add(piece)
+    assert pieces.size == len(whole)
+    assert b"".join(pieces.kept()) == whole
+    assert (pieces.take(), pieces.size, pieces.take()) == (whole, 0, b"")
+
+
+PIECES = 10_000
+
+
+def memory_of(feed: Callable[[bytes], object]) -> int:
+    """Bytes that are kept of many pieces, 2 bytes each."""
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(PIECES):
+            feed(b"%02d" % (number % 100))
+        return tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_message_in_small_fragments_takes_no_more_memory_than_it_is_long() -> None:
+    receiver = websocket.Receiver(1 << 20)
+    receiver.receive_data(framed(TEXT, b"", fin=False))
+
+    def feed(piece: bytes) -> None:
+        receiver.receive_data(framed(CONTINUATION, piece, fin=False))
+        assert list(receiver.events()) == []
+
+    assert memory_of(feed) < 3 * 2 * PIECES
+    other = websocket.Receiver(1 << 20)
+    other.go_on(*receiver.kept())
+    other.receive_data(framed(CONTINUATION, b"end"))
+    whole = b"".join(b"%02d" % (number % 100) for number in range(PIECES)) + b"end"
+    assert list(other.events()) == [(TEXT, whole)]
+
+
+@pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "with a length"])
+def test_a_body_in_small_pieces_takes_no_more_memory_than_it_is_long(chunked: bool) -> None:
+    body: http1.Body = http1.ChunkedBody(1 << 20) if chunked else http1.FixedBody(2 * PIECES + 1)
+    kept = memory_of(lambda piece: body.receive_data(b"2\r\n%b\r\n" % piece if chunked else piece))
+    assert kept < 3 * 2 * PIECES
+    assert body.take() == b"".join(b"%02d" % (number % 100) for number in range(PIECES))
 
 
 def test_every_length_form_is_read_and_written() -> None:
