@@ -77,12 +77,15 @@ class UpgradeTransport:
         probe.receiver.receive_data(data)
         try:
             for opcode, payload in probe.receiver.events():
-                if opcode != websocket.TEXT:
+                if opcode == websocket.PING:
+                    write_small(probe.fd, websocket.frame(websocket.PONG, payload))
+                elif opcode == websocket.TEXT:
+                    if engineio.check_text(payload, "probing") == engineio.UPGRADE:
+                        self._move(probe)
+                        return
+                    self._answer(probe)
+                elif opcode != websocket.PONG:
                     raise PacketError("a probe is text")
-                if engineio.check_text(payload, "probing") == engineio.UPGRADE:
-                    self._move(probe)
-                    return
-                self._answer(probe)
         except (PacketError, WebSocketError):
             self.give_up(probe)
 

@@ -11,7 +11,7 @@ from hocket.hub import fanout
 from hocket.hub.socket import Socket
 from hocket.hub.target import Target
 from hocket.protocol.engineio import EncodedPacket
-from hocket.protocol.websocket import BINARY, CLOSE, TEXT
+from hocket.protocol.websocket import BINARY, CLOSE, PING, PONG, TEXT
 from hocket.transport.polling import FAREWELL, FEW, PollQueue
 from hocket.transport.upgrade import NOOP_AFTER, NOOP_EVERY, UPGRADE_TIMEOUT
 from tests.support import frame
@@ -404,6 +404,17 @@ def test_a_probe_that_takes_too_long_is_shown_out() -> None:
         server.pass_time(0.03)
         assert shown_out(peer)
         assert not client.connection.closed
+
+
+def test_a_probe_may_ping_and_pong() -> None:
+    """Control frames may stand anywhere (RFC 6455 section 5.5)."""
+    with station() as server:
+        client = server.polling()
+        peer = client.probe()
+        peer.send(frame(PING, b"x") + frame(PONG) + frame(TEXT, b"2probe") + frame(PING))
+        assert peer.frames() == [(PONG, b"x"), (TEXT, b"3probe"), (PONG, b"")]
+        peer.say("5")
+        assert client.socket.transport == "websocket"
 
 
 def test_a_probe_that_goes_away_leaves_nothing_behind() -> None:
