@@ -41,7 +41,7 @@ class Limits:
 
 FANOUT: Final = "fan-out"  # why nobody is read from: too much waits for clients here
 WORKERS: Final = "workers"  # or for another worker
-HELD: Final = 2.0  # seconds between two ticks, from which on the loop was held
+HELD: Final = 2.0  # seconds that a tick or a timer may be late; later, the loop was held
 
 
 class Layer(Protocol):
@@ -105,12 +105,14 @@ class Engine:
             self.counts,
         )
         tick = max(0.01, min(1.0, limits.ping_interval / 10, limits.ping_timeout / 10))
+        self._slack = max(2 * tick, min(HELD, limits.ping_timeout / 4))
         horizon = max(limits.ping_interval, limits.ping_timeout, limits.connect_timeout)
         # The wheels hold ids, so that a closed connection is not kept until its slot comes round.
         self.heartbeats: Wheel[str] = Wheel(tick, horizon, loop.clock())
         self.arrivals: Wheel[str] = Wheel(tick, horizon, loop.clock())
         self._interval = self.heartbeats.ticks(limits.ping_interval)
-        self._timeout = self.heartbeats.ticks(limits.ping_timeout)
+        # A ping may leave at the end of a tick, and be judged at the beginning of another.
+        self._timeout = self.heartbeats.ticks(limits.ping_timeout) + 1
         self._connect = self.arrivals.ticks(limits.connect_timeout)
         self._handshakes = [
             engineio.handshake_template(
@@ -170,11 +172,14 @@ class Engine:
         template = self._handshakes[connection.wire == engineio.POLLING]
         return template % connection.sid.encode()
 
-    def heartbeat(self, connection: Connection) -> None:
-        """From now on the wheel pings this connection."""
-        connection.pinged = self.heartbeats.now
-        connection.answered = True
-        self.heartbeats.put(connection.sid, self._interval)
+    def heartbeat(self, connection: Connection, ping_age: float = 0.0) -> None:
+        """From now on the wheel pings this connection, whose last ping, or else its handshake, is
+        so many seconds ago.
+        """
+        wheel = self.heartbeats
+        connection.pinged = wheel.now - int(ping_age / wheel.tick)
+        first = self._interval if connection.answered else min(self._interval, self._timeout)
+        wheel.put(connection.sid, max(1, connection.pinged + first - wheel.now))
 
     def ping_age(self, connection: Connection) -> float:
         """Seconds since the wheel's last ping."""
@@ -185,28 +190,36 @@ class Engine:
         self.connections[connection.sid] = connection
         self.arrivals.put(connection.sid, self._connect)
         if connection.wire != engineio.POLLING:
-            wheel = self.heartbeats
-            connection.pinged = wheel.now - int(ping_age / wheel.tick)
-            wheel.put(connection.sid, 1)
+            self.heartbeat(connection, ping_age)
+
+    def hears(self, late: float) -> bool:
+        """Whether anybody may be judged by what has not come, at a moment that is so many seconds
+        later than it was to be. While nobody is read from, and when the loop was held, it may have
+        come and not be read yet.
+        """
+        return not self._paused and late <= self._slack
 
     def tick(self, now: float) -> None:
-        """Once every `heartbeats.tick` seconds. When the loop was held for longer, or while nobody
-        is read from, nobody is judged: the pongs that came meanwhile are not read yet. Nor is a
-        client that is not read from because as many of its handlers run as may; it has its whole
+        """Once every `heartbeats.tick` seconds. When nobody can be heard, nobody is judged. Nor is
+        a client that is not read from because as many of its handlers run as may; it has its whole
         time to answer again afterwards.
         """
         before = self.heartbeats.now
         due = list(self.heartbeats.advance(now))
-        late = (self.heartbeats.now - before) * self.heartbeats.tick > HELD or self.paused
+        hears = self.hears((self.heartbeats.now - before) * self.heartbeats.tick)
         for sid in due:
             if (connection := self.connections.get(sid)) is not None:
-                self._beat(connection, late)
+                self._beat(connection, hears)
         for sid in self.arrivals.advance(now):
             connection = self.connections.get(sid)
-            if connection is not None and self.layer.idle(connection):
+            if connection is None or not self.layer.idle(connection):
+                continue
+            if hears:
                 self.close(connection, FORCED_CLOSE)
+            else:
+                self.arrivals.put(sid, 1)
 
-    def _beat(self, connection: Connection, late: bool) -> None:
+    def _beat(self, connection: Connection, hears: bool) -> None:
         now, wheel = self.heartbeats.now, self.heartbeats
         due = connection.pinged + (self._interval if connection.answered else self._timeout)
         if now < due:
@@ -218,10 +231,10 @@ class Engine:
         elif connection.held or connection.inbox is not None:
             connection.pinged = now
             wheel.put(connection.sid, self._timeout)
-        elif late:
-            wheel.put(connection.sid, 1)
-        else:
+        elif hears:
             self.close(connection, PING_TIMEOUT)
+        else:
+            wheel.put(connection.sid, 1)
 
     def receive_text(self, connection: Connection, packet: bytes) -> None:
         """A text packet of an open session. A bad one ends the session."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 from hocket.errors import HTTPError
-from hocket.hub.engine import Loop
+from hocket.hub.engine import HELD, Loop
 from hocket.hub.heartbeat import Wheel
 from hocket.hub.outbox import Backlog
 from hocket.protocol.heads import Heads
@@ -120,6 +120,7 @@ class HttpTransport:
         )
         self._request_ticks = self._wheel.ticks(request_timeout)
         self._keep_alive_ticks = self._wheel.ticks(keep_alive)
+        self._slack = max(2 * self._wheel.tick, min(HELD, request_timeout / 4))
         # Who came since the last tick. Most are gone or another thing by then, and never in the
         # wheel.
         self._fresh: list[HttpStream] = []
@@ -183,14 +184,24 @@ class HttpTransport:
         self._fresh.append(stream)
 
     def tick(self, now: float) -> None:
-        """Close those that take too long."""
+        """Close those that take too long. While nobody is read from, and when the loop was held,
+        what they took so long for may have come: they are looked at again.
+        """
         fresh, self._fresh = self._fresh, []
         for stream in fresh:
             if stream.fd >= 0:
                 self._wheel.put(stream, self._request_ticks)
-        for stream in self._wheel.advance(now):
-            if stream.fd >= 0:
+        before = self._wheel.now
+        due = list(self._wheel.advance(now))
+        late = (self._wheel.now - before) * self._wheel.tick
+        hears = not self._reactor.paused and late <= self._slack
+        for stream in due:
+            if stream.fd < 0:
+                continue
+            if hears:
                 self._check(stream)
+            else:
+                self._wheel.put(stream, 1)
 
     def _check(self, stream: HttpStream) -> None:
         resting = not stream.buffer and stream.request is None and stream.backlog is None

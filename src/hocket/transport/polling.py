@@ -370,7 +370,7 @@ class PollingTransport(SessionTransport):
             self._plan_check(connection, pinged, self._patience)
         elif connection.held or connection.inbox is not None:  # its answer may be behind others
             self._plan_check(connection, self._clock(), self._patience)
-        elif self.engine.paused:  # nobody is read from: the answer may have come
-            self._plan_check(connection, pinged, self._clock() - pinged + AGAIN)
-        else:
+        elif self.engine.hears(self._clock() - pinged - after):
             self.engine.close(connection, PING_TIMEOUT)
+        else:
+            self._plan_check(connection, pinged, self._clock() - pinged + AGAIN)

@@ -13,7 +13,7 @@ from hocket.hub.engine import Engine
 from hocket.protocol import engineio, websocket
 from hocket.protocol.engineio import NOOP_PACKET
 from hocket.transport.linger import Linger
-from hocket.transport.polling import PollQueue
+from hocket.transport.polling import AGAIN, PollQueue
 from hocket.transport.reactor import Reactor, write_small
 from hocket.transport.websocket import WebSocketTransport, receiver_for
 
@@ -70,8 +70,20 @@ class UpgradeTransport:
         if not isinstance(queue, PollQueue) or queue.probe is not None:
             return None
         probe = queue.probe = Probe(self, connection, wire, self._engine.limits.max_payload)
-        probe.timeout = self._engine.loop.call_later(UPGRADE_TIMEOUT, probe.cancel)
+        self._plan_end(probe, UPGRADE_TIMEOUT)
         return probe
+
+    def _plan_end(self, probe: Probe, after: float) -> None:
+        loop = self._engine.loop
+        when = loop.clock() + after
+        probe.timeout = loop.call_later(after, lambda: self._end(probe, loop.clock() - when))
+
+    def _end(self, probe: Probe, late: float) -> None:
+        """It has had its time; what it said may not be read yet."""
+        if self._engine.hears(late):
+            self.give_up(probe)
+        else:
+            self._plan_end(probe, AGAIN)
 
     def received(self, probe: Probe, data: bytes) -> None:
         probe.receiver.receive_data(data)
@@ -121,7 +133,7 @@ class UpgradeTransport:
         packets = queue.take()
         connection.transport, connection.wire, connection.outbox = self._websocket, probe.wire, None
         self._reactor.replace(probe, connection)
-        engine.heartbeat(connection)
+        engine.heartbeat(connection, engine.loop.clock() - queue.pinged)
         if packets:
             engine.fanout.send_all(connection, packets)
         connection.receiver = probe.receiver

@@ -127,10 +127,23 @@ def test_a_client_is_pinged_every_interval() -> None:
 
 def test_a_client_that_does_not_answer_is_given_up_after_the_timeout() -> None:
     client = Pinged(25.0, 20.0)
-    assert client.pings(44.5) == [25.0]
+    assert client.pings(45.5) == [25.0]
     assert client.ended() == []
-    client.pings(45.0)
+    client.pings(46.0)
     assert client.ended() == ["ping timeout"]
+
+
+def test_who_is_pinged_late_in_a_tick_has_the_whole_timeout_too() -> None:
+    """Timers drift: the ping left at the end of a tick, and ticks now come at their beginning."""
+    client = Pinged(25.0, 20.0)
+    client.pass_time(25.9)
+    assert bytes(client.got) == b"\x81\x012"
+    client.pass_time(0.2)
+    client.pings(45.4)
+    assert client.ended() == []
+    client.pong()
+    client.pings(60.0)
+    assert client.ended() == []
 
 
 def test_an_answer_at_the_last_moment_counts() -> None:
@@ -157,7 +170,7 @@ def test_with_a_timeout_over_the_interval_pings_still_come_every_interval() -> N
     assert client.pings(4.0) == [4.0]
     assert client.pings(8.5) == []
     assert client.ended() == []
-    client.pings(9.0)
+    client.pings(9.5)
     assert client.ended() == ["ping timeout"]
 
 
@@ -165,7 +178,7 @@ def test_with_a_timeout_over_the_interval_a_late_answer_counts() -> None:
     client = Pinged(2.0, 5.0)
     client.pings(6.5)
     client.pong()
-    assert client.pings(7.5) == [7.0]
+    assert client.pings(7.5) == [7.5]
     assert client.pings(11.5) == []
     assert client.ended() == []
 
@@ -179,6 +192,38 @@ def test_a_long_hold_of_the_loop_costs_nobody_the_session_unasked() -> None:
     client.pong()
     client.pings(80.0)
     assert client.ended() == []
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_hold_of_the_loop_over_a_short_timeout_costs_nobody_the_session(answers: bool) -> None:
+    """The pong lies in the kernel."""
+    client = Pinged(10.0, 1.0)
+    client.pass_time(10.05)
+    assert bytes(client.got) == b"\x81\x012"
+    client.pass_time(1.2)
+    assert client.ended() == []
+    if answers:
+        client.pong()
+    client.pings(12.0, 0.1)
+    assert client.ended() == ([] if answers else ["ping timeout"])
+
+
+def test_a_session_from_elsewhere_is_pinged_when_it_would_have_been() -> None:
+    client = Pinged(25.0, 5.0)
+    client.pass_time(3.0)
+    client.world.engine.heartbeat(client.connection, 7.0)
+    assert client.pings(25.0) == [21.0]
+
+
+def test_a_ping_from_elsewhere_must_still_be_answered() -> None:
+    client = Pinged(25.0, 5.0)
+    client.pass_time(3.0)
+    client.connection.answered = False
+    client.world.engine.heartbeat(client.connection, 2.0)
+    client.pings(6.0)
+    assert client.ended() == []
+    client.pings(6.5)
+    assert client.ended() == ["ping timeout"]
 
 
 @pytest.mark.parametrize("answers", [True, False])
@@ -239,3 +284,19 @@ def test_who_is_still_in_its_connect_handler_is_not_closed_for_it() -> None:
     assert not connection.closed
     for task in world.loop.tasks:
         task.coroutine.close()
+
+
+def test_who_could_not_be_heard_has_joined_no_namespace_for_no_fault_of_its_own() -> None:
+    world = World(connect_timeout=5.0)
+    paused, held = world.transport.open(), world.transport.open()
+    world.engine.pause("a test", True)
+    for second in range(1, 10):
+        world.engine.tick(float(second))
+    world.engine.pause("a test", False)
+    world.join(paused)
+    world.engine.tick(20.0)  # the loop was held
+    world.join(held)
+    late = world.transport.open()
+    for second in range(21, 30):
+        world.engine.tick(float(second))
+    assert world.transport.finished == [(late, "forced close")]

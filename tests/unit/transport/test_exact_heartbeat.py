@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from hocket.transport.polling import AGAIN
+from tests.support import head
 from tests.unit.transport.station import Polled, station
 
 
@@ -55,6 +57,23 @@ def test_nobody_is_judged_while_nobody_is_read_from(answers: bool) -> None:
         server.spin()
         for _ in range(30):  # it is looked at again, and not pinged again for so long
             server.pass_time(0.01)
+        assert client.connection.closed is not answers
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_nobody_is_judged_by_a_timer_that_is_late(answers: bool) -> None:
+    """The loop was held over the whole timeout: the answer is not read yet."""
+    with station(ping_interval=0.3, ping_timeout=1.0) as server:
+        client = server.polling()
+        assert pings(client, 0.31) == [0.3]
+        if answers:
+            pong = head("x", client.target, "POST", "Content-Length: 1") + b"3"
+            client.poster.socket.sendall(pong)
+        server.loop.now += 1.5
+        server.loop.pass_time(0.0)
+        server.spin()
+        assert not client.connection.closed
+        server.pass_time(AGAIN + 0.01)
         assert client.connection.closed is not answers
 
 

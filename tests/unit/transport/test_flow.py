@@ -321,3 +321,26 @@ def test_a_head_that_drips_is_refused_as_if_it_did_not() -> None:
         answer = peer.answer()
         assert answer is not None
         assert answer.status == 408
+
+
+@pytest.mark.parametrize("paused", [True, False], ids=["nobody is read from", "the loop was held"])
+def test_half_a_head_whose_rest_is_not_read_yet_is_not_refused(paused: bool) -> None:
+    with station() as server:
+        peer, silent = server.peer(), server.peer()
+        whole = head("x", PATH + "polling")
+        for each in (peer, silent):
+            each.send(whole[:-2])
+        server.http.tick(1.0)
+        peer.socket.send(whole[-2:])
+        if paused:
+            server.reactor.pause(True)
+        for second in range(10, 30) if paused else [30]:
+            server.http.tick(float(second))
+        server.reactor.pause(False)
+        answer = peer.answer()
+        assert answer is not None
+        assert answer.status == 200
+        server.http.tick(31.0)
+        refused = silent.answer()
+        assert refused is not None
+        assert refused.status == 408

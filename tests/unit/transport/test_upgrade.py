@@ -12,7 +12,7 @@ from hocket.hub.socket import Socket
 from hocket.hub.target import Target
 from hocket.protocol.engineio import EncodedPacket
 from hocket.protocol.websocket import BINARY, CLOSE, PING, PONG, TEXT
-from hocket.transport.polling import FAREWELL, FEW, PollQueue
+from hocket.transport.polling import AGAIN, FAREWELL, FEW, PollQueue
 from hocket.transport.upgrade import NOOP_AFTER, NOOP_EVERY, UPGRADE_TIMEOUT
 from tests.support import frame
 from tests.unit.hub.fakes import handlers
@@ -346,6 +346,40 @@ def test_the_wheel_pings_after_the_move_and_no_timer_does() -> None:
         assert not client.connection.closed
 
 
+def test_the_next_ping_comes_an_interval_after_the_last_whatever_carried_it() -> None:
+    """The client gives up an interval and a timeout after the last one."""
+    with station(ping_interval=25.0, ping_timeout=5.0) as server:
+        client = server.polling()
+        server.loop.pass_time(7.0)
+        server.engine.tick(server.loop.now)
+        peer = moved(client)
+        heard: list[float] = []
+        while server.loop.now < 40.0:
+            server.loop.pass_time(0.5)
+            server.engine.tick(server.loop.now)
+            if peer.texts() == ["2"]:
+                heard.append(server.loop.now)
+        assert heard == [25.0]
+        assert client.connection.closed
+
+
+def test_a_ping_that_went_out_before_the_move_may_be_answered_after_it() -> None:
+    with station(ping_interval=25.0, ping_timeout=5.0) as server:
+        client = server.polling()
+        server.loop.pass_time(26.0)
+        server.engine.tick(server.loop.now)
+        peer = moved(client)
+        assert peer.texts() == ["2"]
+        peer.say("3")
+        while server.loop.now < 49.0:
+            server.loop.pass_time(0.5)
+            server.engine.tick(server.loop.now)
+        assert peer.texts() == []
+        server.loop.pass_time(1.5)
+        server.engine.tick(server.loop.now)
+        assert peer.texts() == ["2"]
+
+
 def test_noop_ends_a_poll_soon_and_the_next_after_a_tenth_of_a_second() -> None:
     with station() as server:
         client = server.polling()
@@ -404,6 +438,29 @@ def test_a_probe_that_takes_too_long_is_shown_out() -> None:
         server.pass_time(0.03)
         assert shown_out(peer)
         assert not client.connection.closed
+
+
+@pytest.mark.parametrize("paused", [True, False], ids=["nobody is read from", "the loop was held"])
+def test_a_probe_that_could_not_be_heard_is_not_shown_out_for_it(paused: bool) -> None:
+    with station(ping_interval=600.0) as server:
+        client, other = server.polling(), server.polling()
+        peer, silent = client.probe(), other.probe()
+        if paused:
+            server.engine.pause("a test", True)
+            server.reactor.pause(True)
+        peer.socket.sendall(frame(TEXT, b"2probe"))
+        if paused:
+            server.loop.pass_time(3 * UPGRADE_TIMEOUT)
+        else:
+            server.loop.now += 3 * UPGRADE_TIMEOUT
+            server.loop.pass_time(0.0)
+        server.engine.pause("a test", False)
+        server.reactor.pause(False)
+        assert peer.texts() == ["3probe"]
+        peer.say("5")
+        assert client.socket.transport == "websocket"
+        server.loop.pass_time(AGAIN)
+        assert shown_out(silent)
 
 
 def test_a_probe_may_ping_and_pong() -> None:
