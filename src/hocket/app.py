@@ -397,7 +397,7 @@ class App(Namespace):
         for at, hook in enumerate(self._handshake_hooks):
             try:
                 answer = hook(handshake)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
                 return self._reason(error)
             if inspect.isawaitable(answer):
                 return self._ask_hooks_later(handshake, answer, self._handshake_hooks[at + 1 :])
@@ -415,11 +415,13 @@ class App(Namespace):
                 answer = hook(handshake)
                 if (await answer if inspect.isawaitable(answer) else answer) is False:
                     return "Forbidden"
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise  # the server stops; else it is something that the hook waited for
             return self._reason(error)
         return None
 
-    def _reason(self, error: Exception) -> str:
+    def _reason(self, error: BaseException) -> str:
         if isinstance(error, ConnectError):
             return error.message
         self.report(error, None, "handshake")

@@ -191,6 +191,40 @@ async def test_on_handshake_may_be_a_plain_function() -> None:
         assert (await ask(site, "GET", target.format("polling", "ada"))).status == 200
 
 
+@pytest.mark.parametrize("when", ["def", "first step", "later", "second hook"])
+@asynchronous
+async def test_an_on_handshake_that_awaits_what_was_cancelled_refuses(when: str) -> None:
+    """It is the hook's own error, and the client hears an answer."""
+    app = App()
+    told: list[str] = []
+    app.on_error(lambda error, socket, event: told.append(event))
+    cancelled = asyncio.get_running_loop().create_future()
+    cancelled.cancel()
+
+    async def first_step(handshake: Handshake) -> None:
+        await cancelled
+
+    async def later(handshake: Handshake) -> None:
+        await asyncio.sleep(0)
+        await cancelled
+
+    async def admit(handshake: Handshake) -> None:
+        """Nothing against it."""
+
+    if when == "second hook":
+        app.on_handshake(admit)
+    ways = {"def": lambda handshake: cancelled.result(), "first step": first_step}
+    app.on_handshake(ways.get(when, later))
+    async with serving(app) as site:
+        for transport in ("polling", "websocket"):
+            async with await Wire.to(site) as wire:
+                how = wire.upgrade if transport == "websocket" else wire_get(wire)
+                answer = await how(f"/socket.io/?EIO=4&transport={transport}")
+                assert (answer.status, answer.json["message"]) == (403, "Forbidden")
+        assert told == ["handshake"] * 2
+        assert site.sessions == 0
+
+
 def wire_get(wire: Wire) -> Any:
     return lambda target: wire.request("GET", target)
 
