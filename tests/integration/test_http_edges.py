@@ -300,6 +300,23 @@ async def test_a_port_that_is_none(port: str) -> None:
 
 
 @asynchronous
+async def test_a_path_with_a_number_that_is_none() -> None:
+    """Python reads no number of 5,000 digits."""
+    app = App()
+
+    @app.get("/users/{id:int}")
+    def user(request: Any) -> str:
+        return f"user {request.path_params['id']}"
+
+    async with serving(app) as site, await Wire.to(site) as wire:
+        for _ in range(2):
+            assert (await wire.request("GET", "/users/" + "9" * 5_000)).status == 404
+        assert (await wire.request("GET", "/users/7")).body == b"user 7"
+        assert not app.routes.has("GET", "/users/" + "9" * 5_000)
+        assert site.alarms.messages == []
+
+
+@asynchronous
 async def test_many_requests_in_one_packet_hold_nobody_up() -> None:
     app, order = App(), []
 

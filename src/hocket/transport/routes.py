@@ -106,10 +106,7 @@ class Routes:
         for route in self._patterns:
             match = route.pattern.match(path) if route.pattern else None
             if match and route.method == method:
-                return route, {
-                    name: route.convertors[name].convert(value)
-                    for name, value in match.groupdict().items()
-                }
+                return route, _parameters(route, match)
         allowed = [
             *fixed,
             *(
@@ -124,6 +121,18 @@ class Routes:
             names = ", ".join(dict.fromkeys(allowed))
             raise HTTPError(405, "method not allowed", (b"allow", names.encode()))
         raise HTTPError(404, "not found")
+
+
+def _parameters(route: Route, match: re.Match[str]) -> dict[str, Any]:
+    """What a path says for a route. Raises HTTPError 404 for a value that is none of its kind, such
+    as an int of 5,000 digits, which Python does not read.
+    """
+    try:
+        return {
+            name: route.convertors[name].convert(value) for name, value in match.groupdict().items()
+        }
+    except ValueError:
+        raise HTTPError(404, "not found") from None
 
 
 class RouteRunner:
