@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hocket import App, ConnectError, Socket
+from hocket.instance.limits import FEW
 from tests.support import (
     Answer,
     WebSocketClient,
@@ -154,6 +155,32 @@ async def test_a_stop_lets_listeners_come_back() -> None:
 
 
 @asynchronous
+async def test_a_stop_before_a_listener_is_let_in_lets_it_come_back() -> None:
+    """EventSource never comes back after an error; it does after an end."""
+    app = App()
+
+    @app.on("connect")
+    async def connect(socket: Socket) -> None:
+        while not socket.connection.closed:
+            await asyncio.sleep(0.005)
+
+    async with serving(app) as site:
+        wire = await Wire.to(site)
+        await wire.send(head(site.host, "/events"))
+        await eventually(lambda: site.sessions == 1)
+    assert await wire.is_closed()
+
+
+@asynchronous
+async def test_a_listener_for_whom_there_is_no_room_may_come_back() -> None:
+    async with serving(App(max_connections=5, workers=1)) as site, await Wire.to(site) as wire:
+        for _ in range(5 + FEW):
+            assert (await wire.request("GET", "/socket.io/?EIO=4&transport=polling")).status == 200
+        await wire.send(head(site.host, "/events"))
+        assert await wire.is_closed()
+
+
+@asynchronous
 async def test_a_listener_that_does_not_read_is_let_go() -> None:
     async with serving(news(), max_outbox=10_000) as site:
         wire = await Listener.opened(site)
@@ -208,4 +235,19 @@ async def test_the_answer_before_it_is_not_lost() -> None:
     async with serving(app) as site, await Wire.to(site) as wire:
         await wire.send(head(site.host, "/page") + head(site.host, "/events"))
         assert (await wire.answer()).body == b"a page"
+        await wire.up_to(b"retry: 2000\n\n")
+
+
+@asynchronous
+async def test_a_long_answer_before_it_comes_whole() -> None:
+    """It is not written yet when the listener's request is read."""
+    app = App()
+
+    @app.get("/page")
+    def page() -> bytes:
+        return bytes(3_000_000)
+
+    async with serving(app) as site, await Wire.to(site, receive_buffer=4096) as wire:
+        await wire.send(head(site.host, "/page") + head(site.host, "/events"))
+        assert (await wire.answer()).body == bytes(3_000_000)
         await wire.up_to(b"retry: 2000\n\n")

@@ -52,6 +52,7 @@ class FrontDoor:
 
     def attend(self, http: HttpTransport) -> None:
         http.handle, http.upgrade = self.handle, self.upgrade
+        http.takeovers = frozenset(self._built_in)
         if self._mounted is not None:
             http.begin = self.begin
 

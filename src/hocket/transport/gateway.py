@@ -174,7 +174,7 @@ class Gateway:
 
     def events(self, stream: HttpStream, request: Request, explain: Explain = as_it_is) -> None:
         """A client that wants to listen. `explain`: see SseTransport.open."""
-        if self.stops:  # EventSource comes back after an end, and never after an error
+        if self.stops or self._full:  # EventSource comes back after an end, never after an error
             self._http.ended(stream)
             return
         headers = self._origins.headers(request)
@@ -182,7 +182,6 @@ class Gateway:
         try:
             if not self._origins.admits(request):
                 raise Refused((FORBIDDEN[0], ORIGIN), 403)
-            stream.transport.out.release(stream)  # the answer to a request before
             self._enter(stream, request, lambda: self.sse.open(stream, request, headers, explain))
         except Refused as refused:
             whole = response(refused.status, [_JSON, *headers], refused.body, close=True)
@@ -243,9 +242,13 @@ class Gateway:
 
     # Admission
 
+    @property
+    def _full(self) -> bool:
+        return len(self._engine.connections) >= self._capacity
+
     def _enter(self, stream: HttpStream, request: Request, enter: Callable[[], None]) -> None:
         """Open a session, if there is room and `on_handshake` has nothing against it."""
-        if self.stops or len(self._engine.connections) >= self._capacity:
+        if self.stops or self._full:
             raise Refused((FORBIDDEN[0], STOPS if self.stops else FULL), 503)
         if self._admit is None:
             enter()

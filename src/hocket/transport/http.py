@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 from hocket.errors import HTTPError
@@ -134,6 +134,8 @@ class HttpTransport:
         self.elsewhere: Callable[[HttpStream, Request, bytes], bool] | None = None
         # Bytes that the bodies of requests for these paths may have, where it is not `max_body`.
         self.limits: Mapping[str, int] = {}
+        # Paths of requests that may take over their connection: those wait for the answers before.
+        self.takeovers: Collection[str] = ()
         # The media type and body that say an error of a path; None: plain text.
         self.explain: Callable[[str, HTTPError], tuple[Field, bytes] | None] = _plainly
         self.date: Callable[[], tuple[Field, ...]] = tuple  # the Date of errors
@@ -313,13 +315,14 @@ class HttpTransport:
             stream.address, stream.secure = self.proxies.client(
                 stream.peer, stream.over_tls, request
             )
-        if request.upgrade and request.length == 0:
+        upgrades = request.upgrade and request.length == 0
+        if upgrades or request.path in self.takeovers:
             self.out.release(stream)  # the answer to a request before
             if stream.backlog is not None:
                 stream.buffer = data  # once that answer is out
                 return None
-            if self.upgrade(stream, request, rest):
-                return None
+        if upgrades and self.upgrade(stream, request, rest):
+            return None
         if self.begin is not None and self._begin_early(stream, request):
             return rest
         if request.length == 0:

@@ -14,6 +14,7 @@ import msgspec
 from hocket.errors import (
     PING_TIMEOUT,
     SERVER_CLOSED,
+    SHUTTING_DOWN,
     SLOW_CONSUMER,
     TRANSPORT_CLOSE,
     TRANSPORT_ERROR,
@@ -110,10 +111,12 @@ class SseTransport(StreamTransport):
     def finish(self, connection: Connection, reason: str) -> None:
         if connection.fd < 0:
             return
-        if reason in _CUT:
+        opening = isinstance(connection.outbox, Opening)
+        # EventSource comes back after an end, and never after an error.
+        if reason in _CUT or (opening and reason == SHUTTING_DOWN):
             self.reactor.close(connection, reset=reason == SLOW_CONSUMER)
             return
-        if isinstance(connection.outbox, Opening):
+        if opening:
             connection.outbox = None
             self.engine.fanout.write(connection, response(503, (), b"", close=True))
         self.part(connection)
