@@ -9,11 +9,21 @@ from typing import Any
 
 import pytest
 
-from hocket import App
+from hocket import App, ConnectError, Socket
 from hocket.serve.server import make_app
 from hocket.settings import Settings
 from hocket.transport.linger import Departing
-from tests.support import Gone, Wire, ask, asynchronous, eventually, head, serving, turns
+from tests.support import (
+    Gone,
+    PollingClient,
+    Wire,
+    ask,
+    asynchronous,
+    eventually,
+    head,
+    serving,
+    turns,
+)
 
 UPGRADE = ("Upgrade: websocket", "Connection: Upgrade")
 
@@ -140,6 +150,45 @@ async def test_errors_have_a_date_and_say_what_is_too_long() -> None:
         target = await ask(site, "GET", f"/{long}")
         assert (target.status, target["date"][-3:]) == (414, "GMT")
         assert (await ask(site, "GET", "/", f"A: {long}")).status == 431
+
+
+@asynchronous
+async def test_answers_to_clients_have_a_date() -> None:
+    """RFC 9110 section 6.6.1."""
+    app = App(origins=["https://app.example"])
+
+    @app.on("connect")
+    def connect(socket: Socket, auth: dict[str, Any]) -> None:
+        if "refuse" in auth:
+            raise ConnectError("no")
+        socket.join("all")
+
+    path = "/socket.io/?transport=polling&EIO"
+    async with serving(app) as site, await Wire.to(site) as wire:
+        client = await PollingClient.opened(site)
+        answers = {
+            "opened": await ask(site, "GET", f"{path}=4"),
+            "refused": await ask(site, "GET", f"{path}=3"),
+            "may it": await ask(site, "OPTIONS", f"{path}=4", "Origin: https://app.example"),
+            "post": await client.post("40"),
+            "poll": await client.poll(),
+            "bad post": await client.post("bad"),
+            "bad upgrade": await wire.upgrade(f"{path}=4"),
+            "foreign listener": await ask(site, "GET", "/events", "Origin: https://bad.example"),
+            "refused listener": await ask(site, "GET", "/events?refuse=1"),
+        }
+        leaver = await PollingClient.opened(site)
+        await leaver.post("40")
+        site.app.to("all").disconnect(close=True)
+        answers["last poll"] = await leaver.poll()
+        assert answers["last poll"].body.endswith(b"\x1e1")
+        statuses = [answer.status for answer in answers.values()]
+        assert statuses == [200, 400, 204, 200, 200, 400, 400, 403, 403, 200]
+        for name, answer in answers.items():
+            assert answer["date"].endswith(" GMT"), name
+        async with await Wire.to(site) as listener:
+            await listener.send(head(site.host, "/events"))
+            assert b"\r\ndate: " in await listener.up_to(b"\r\n\r\n")
 
 
 @asynchronous

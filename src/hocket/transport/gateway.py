@@ -112,7 +112,7 @@ class Gateway:
                 stream,
                 response(
                     refused.status,
-                    [_JSON, *headers],
+                    [*self._http.date(), _JSON, *headers],
                     refused.body,
                     head_only=request.method == "HEAD",
                 ),
@@ -120,7 +120,7 @@ class Gateway:
 
     def preflight(self, stream: HttpStream, request: Request) -> None:
         """A page of another origin asks whether it may send what it wants to."""
-        fields = self._origins.preflight(request)
+        fields = [*self._http.date(), *self._origins.preflight(request)]
         self._http.answer(stream, response(204, fields, close=not request.keep_alive))
 
     def _serve(
@@ -166,9 +166,8 @@ class Gateway:
         last = self.polling.farewell(sid) if request.method == "GET" else None
         if last is None:
             raise Refused(UNKNOWN_SID)
-        self._http.answer(
-            stream, response(200, [(b"content-type", b"text/plain; charset=UTF-8"), *headers], last)
-        )
+        fields = [*self._http.date(), (b"content-type", b"text/plain; charset=UTF-8"), *headers]
+        self._http.answer(stream, response(200, fields, last))
 
     # Server-Sent Events
 
@@ -184,8 +183,8 @@ class Gateway:
                 raise Refused((FORBIDDEN[0], ORIGIN), 403)
             self._enter(stream, request, lambda: self.sse.open(stream, request, headers, explain))
         except Refused as refused:
-            whole = response(refused.status, [_JSON, *headers], refused.body, close=True)
-            self._http.answer(stream, whole)
+            fields = [*self._http.date(), _JSON, *headers]
+            self._http.answer(stream, response(refused.status, fields, refused.body, close=True))
 
     # Upgrades
 
@@ -196,7 +195,8 @@ class Gateway:
             self._upgrade(stream, request, rest)
         except Refused as refused:
             stream.keep_alive = False
-            self._http.answer(stream, response(refused.status, [_JSON], refused.body, close=True))
+            fields = [*self._http.date(), _JSON]
+            self._http.answer(stream, response(refused.status, fields, refused.body, close=True))
 
     def _upgrade(self, stream: HttpStream, request: Request, rest: bytes) -> None:
         params = self._check(request, "websocket")
@@ -285,7 +285,7 @@ class Gateway:
                 stream,
                 response(
                     refused.status,
-                    [_JSON, *self._origins.headers(request)],
+                    [*self._http.date(), _JSON, *self._origins.headers(request)],
                     refused.body,
                     close=not stream.keep_alive,
                 ),

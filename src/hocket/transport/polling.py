@@ -232,7 +232,8 @@ class PollingTransport(SessionTransport):
             self.engine.close(connection, TRANSPORT_ERROR)
 
     def _respond(self, stream: HttpStream, payload: bytes, headers: Fields) -> None:
-        self._answer(stream, response(200, [_TEXT, _NO_STORE, *headers], payload))
+        fields = [*stream.transport.date(), _TEXT, _NO_STORE, *headers]
+        self._answer(stream, response(200, fields, payload))
 
     def take_farewells(self) -> dict[str, bytes]:
         """All of them, by session: another process gives them from now on."""
@@ -260,7 +261,7 @@ class PollingTransport(SessionTransport):
     def _answer_post(self, queue: PollQueue, status: int, text: bytes) -> None:
         stream, queue.post = queue.post, None
         if stream is not None:
-            fields = [_HTML, _NO_STORE, *queue.post_headers]
+            fields = [*stream.transport.date(), _HTML, _NO_STORE, *queue.post_headers]
             self._answer(stream, response(status, fields, text))
 
     # What the queue and the hub call
@@ -320,7 +321,8 @@ class PollingTransport(SessionTransport):
         self._flush(queue, last=True)
         if queue.poll is not None:
             stream, queue.poll = queue.poll, None
-            self._answer(stream, response(503, [_TEXT, *queue.poll_headers], b"stopping"))
+            fields = [*stream.transport.date(), _TEXT, *queue.poll_headers]
+            self._answer(stream, response(503, fields, b"stopping"))
 
     def release(self, connection: Connection, queue: PollQueue) -> Iterator[tuple[int, bytes]]:
         """The session moves to WebSocket: answer what waits. Gives what was not handed on yet, as

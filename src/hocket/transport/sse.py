@@ -23,7 +23,7 @@ from hocket.hub.connection import Connection
 from hocket.protocol.engineio import SSE, EncodedPacket
 from hocket.protocol.http1 import Field, Request, response, response_head
 from hocket.protocol.sse import opening
-from hocket.transport.http import HttpStream
+from hocket.transport.http import HttpStream, HttpTransport
 from hocket.transport.session import StreamTransport
 
 RETRY: Final = 2.0  # seconds after which a client that lost its stream comes back
@@ -51,19 +51,23 @@ class Opening:
     becomes the response's head, a refusal the whole response.
     """
 
-    __slots__ = ("_explain", "_fields", "_transport")
+    __slots__ = ("_explain", "_fields", "_http", "_transport")
 
-    def __init__(self, transport: SseTransport, fields: list[Field], explain: Explain) -> None:
+    def __init__(
+        self, transport: SseTransport, http: HttpTransport, fields: list[Field], explain: Explain
+    ) -> None:
         self._transport = transport
+        self._http = http
         self._fields = fields
         self._explain = explain
 
     def put(self, connection: Connection, packet: EncodedPacket) -> None:
         if packet.text.startswith(_ACCEPTED):
-            self._transport.accept(connection, self._fields)
+            self._transport.accept(connection, [*self._http.date(), *self._fields])
         elif packet.text.startswith(_REFUSED):
             status, fields, body = self._explain(packet.text[len(_REFUSED) :])
-            whole = response(status, [*fields, *self._fields], body, close=True)
+            fields = [*self._http.date(), *fields, *self._fields]
+            whole = response(status, fields, body, close=True)
             self._transport.refuse(connection, whole)
 
 
@@ -83,7 +87,7 @@ class SseTransport(StreamTransport):
         """A client wants to listen: it connects to the namespace `/`, and its query is its `auth`.
 
         Args:
-            fields: CORS headers for the response.
+            fields: CORS headers for the response; a Date comes before them.
             explain: says a refusal.
 
         Raises: HTTPError for a query that is too long.
@@ -91,7 +95,7 @@ class SseTransport(StreamTransport):
         auth = msgspec.json.encode(request.params())
         connection = self.engine.open(self, SSE, request.head, stream.address, stream.secure)
         self.reactor.replace(stream, connection)
-        connection.outbox = Opening(self, fields, explain)
+        connection.outbox = Opening(self, stream.transport, fields, explain)
         self.engine.receive_text(connection, b"40" + auth)
 
     def accept(self, connection: Connection, fields: list[Field]) -> None:
