@@ -9,7 +9,9 @@ The rules, which the property test checks against a model (tests/unit/hub/test_f
 3. Joining and leaving do that too (`catch_up`). So "is in the room now" means "was in it when the
    fan-out began": a joiner gets nothing from before, a leaver all of it.
 4. The oldest fan-out runs first. While others wait for the same snapshot of a room, their frames
-   are joined and leave in one write.
+   are joined and leave in one write. Else one member of a stride is asked whether more waits for
+   it: if so, each gets all that waits for it in one write; if not, each gets this one alone, for
+   1.5 us less, and what comes behind in its turn.
 5. A slice ends after `SLICE` seconds (see `Pace`), and the event loop has its turn. A small
    fan-out is sent at once, up to `INLINE` members a turn.
 6. Who is excepted from a fan-out is caught up and marked as served by it; so is a single socket
