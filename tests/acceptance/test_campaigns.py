@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future
 
 import pytest
 
 from campaigns.runs import RUNS
 from campaigns.verdict import at_most, exactly, show
+from tests.acceptance.ahead import ahead
 from tests.integration.programs import ROOT, environment
 
 SHORT = {
@@ -21,12 +24,11 @@ SHORT = {
 TIMES = ("echo p99", "longest silence", "workers are gone", "back")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SHORT)
-def test_a_campaign(name: str) -> None:
-    if name == "notify-kill":
-        pytest.importorskip("aiohttp", reason="the extra `push` is not installed")
-    done = subprocess.run(
+Done = subprocess.CompletedProcess[str]
+
+
+def run(name: str) -> Done:
+    return subprocess.run(
         [sys.executable, "-m", "campaigns", name, *SHORT[name].split()],
         cwd=ROOT,
         env=environment(),
@@ -34,6 +36,20 @@ def test_a_campaign(name: str) -> None:
         text=True,
         timeout=100,
     )
+
+
+@pytest.fixture(scope="module")
+def runs(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Done]]]:
+    with ahead(request, "name", run, at_a_time=3) as futures:
+        yield futures
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHORT)
+def test_a_campaign(name: str, runs: dict[str, Future[Done]]) -> None:
+    if name == "notify-kill":
+        pytest.importorskip("aiohttp", reason="the extra `push` is not installed")
+    done = runs[name].result()
     lines = [line for line in done.stdout.splitlines() if "  asked " in line]
     assert lines, done.stderr
     wrong = [line for line in lines if line.endswith("NOT OK")]

@@ -137,4 +137,5 @@ class StandIn(Connection):
         self.packets.append(packet)
         self._left -= len(packet.text) + sum(map(len, packet.attachments))
         if self._left < 0:
-            self.transport.overflow(self.sockets[0].connection)
+            connection = self.sockets[0].connection
+            connection.transport.overflow(connection)  # it may have moved to another one meanwhile

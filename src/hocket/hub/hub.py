@@ -160,7 +160,8 @@ class Hub:
         # HOT: how most clients come in, without a Packet, and their JSON kept as it came: 0.6 us of
         # 57 (benchmarks storm).
         if packet.startswith(socketio.PLAIN_CONNECT):
-            self._connect(connection, "/", *socketio.decode_auth(packet))
+            auth, as_json = socketio.decode_auth(packet)
+            self._connect(connection, "/", auth, as_json or _packed(auth))
             return
         decoded = socketio.decode(packet)
         if decoded.attachments:

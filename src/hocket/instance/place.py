@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -91,6 +90,8 @@ def end_with_parent(seconds: float) -> None:
     where a handler holds the event loop, which would have heard of it otherwise.
     """
     if sys.platform == "linux":
+        import ctypes  # lazy: the supervisor needs none of it
+
         signal.signal(signal.SIGRTMIN, lambda number, frame: end_within(seconds))
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGRTMIN))
 

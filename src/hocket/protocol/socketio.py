@@ -159,15 +159,14 @@ def decode_event(text: bytes) -> list[Any]:
 
 
 def decode_auth(text: bytes) -> tuple[dict[str, Any], bytes]:
-    """What a text message that begins with PLAIN_CONNECT says, and the JSON of it; raises
-    PacketError.
+    """What a text message that begins with PLAIN_CONNECT says, and the JSON of it, or nothing where
+    the JSON that came is not what was read; raises PacketError.
     """
     payload = text[2:]
     try:
         return _decode(payload), payload
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        auth = _decode_halved(payload)
-        return auth, _encode(auth)
+        return _decode_halved(payload), b""
 
 
 class Assembler:

@@ -70,7 +70,10 @@ def first_protocol(request: Request) -> bytes:
     browser that named some fails a connection that agrees to none (RFC 6455 section 4.1). Empty
     without one, or if it is no token.
     """
-    first = request.get(b"sec-websocket-protocol").partition(b",")[0].strip(b" \t")
+    offered = request.get(b"sec-websocket-protocol")
+    if not offered:  # as nearly everybody's
+        return b""
+    first = offered.partition(b",")[0].strip(b" \t")
     return first if _TOKEN.fullmatch(first) else b""
 
 

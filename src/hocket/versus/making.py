@@ -6,6 +6,7 @@ change. Packages come in the versions pinned beside the sources.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -44,17 +45,21 @@ def need(*programs: str) -> None:
 
 
 def once(stamp: Path, sources: Iterable[Path], make: Callable[[], None]) -> None:
-    """Make something, unless it has been made from these sources."""
+    """Make something, unless it has been made from these sources; not twice at the same time, as by
+    two measurements that begin together.
+    """
     sum_now = 0
     for source in sorted(sources):
         sum_now = zlib.crc32(source.read_bytes(), sum_now)
     made_from = f"{sum_now:08x}"
-    if stamp.exists() and stamp.read_text() == made_from:
-        return
     stamp.parent.mkdir(parents=True, exist_ok=True)
-    stamp.unlink(missing_ok=True)
-    make()
-    stamp.write_text(made_from)
+    with stamp.with_name(f"{stamp.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if stamp.exists() and stamp.read_text() == made_from:
+            return
+        stamp.unlink(missing_ok=True)
+        make()
+        stamp.write_text(made_from)
 
 
 def run(command: Sequence[str | Path], where: Path) -> None:

@@ -282,12 +282,15 @@ def test_auth_is_kept_as_the_client_sent_it() -> None:
     assert isinstance(seen[0].auth_json, bytes)  # a fifth of the dict
 
 
-def test_auth_may_be_as_deep_as_it_can_be_read() -> None:
+@pytest.mark.parametrize("beside", [b"", b'"b":"\\ud83d",'], ids=["", "half an emoji"])
+def test_auth_may_be_as_deep_as_it_can_be_read(beside: bytes) -> None:
     world = World(handlers(connect=lambda socket, auth: None))
     limit, closed = sys.getrecursionlimit(), set()
     for depth in (10, *range(limit // 2, limit + 10), 100_000):
         connection = world.transport.open()
-        world.engine.receive_text(connection, b'40{"a":' + b"[" * depth + b"]" * depth + b"}")
+        world.engine.receive_text(
+            connection, b"40{%b" % beside + b'"a":' + b"[" * depth + b"]" * depth + b"}"
+        )
         closed.add(connection.closed)
     assert closed == {False, True}  # let in, or closed for a bad packet; nothing raises
 

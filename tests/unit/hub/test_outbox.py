@@ -150,8 +150,9 @@ def test_held_packets_are_bounded_and_that_is_told_once(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[Connection] = []
-    monkeypatch.setattr(connection.transport, "overflow", told.append)
     held = StandIn(cast(Socket, SimpleNamespace(connection=connection)), 0, 100)
+    connection.transport = World().transport  # from polling to WebSocket, say
+    monkeypatch.setattr(connection.transport, "overflow", told.append)
     packets = [EncodedPacket(b"x" * 40, [b"y" * 10]) for _ in range(5)]
     for packet in packets[:2]:
         held.put(connection, packet)

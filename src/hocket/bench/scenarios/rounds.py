@@ -93,8 +93,8 @@ class Rounds(Scenario):
     def look(self) -> None:
         super().look()
         late = time.monotonic_ns() - self.plan.timeout_ns
-        while self._rounds and self._rounds[oldest := min(self._rounds)].at < late:
-            self.settle(oldest)
+        while self._rounds and self._rounds[first := next(iter(self._rounds))].at < late:
+            self.settle(first)
 
     def lost(self, fd: int, number: int) -> None:
         super().lost(fd, number)
