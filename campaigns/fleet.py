@@ -85,6 +85,7 @@ class Fleet:
         self._lost_at: dict[int, float] = {}
         self._asked: dict[int, float] = {}
         self._streams: dict[int, int] = {}  # by producer, the stream that it shouts in
+        self._begun = itertools.count()
         self._running = False
         self.clients = [
             (Poller if number < plan.pollers else Client)(self, plan.first + number)
@@ -216,7 +217,8 @@ class Fleet:
         return self.clients[-1]
 
     def _begin_stream(self, client: Client) -> None:
-        stream = self._streams[client.number] = client.number * 1_000 + next(self._count) % 1_000
+        # Never one that there was, or this one's first messages would be late ones to some.
+        stream = self._streams[client.number] = client.number * 100_000 + next(self._begun)
         self.sight.sent[stream] = 0
 
     def _shout(self, client: Client, room: str) -> None:
