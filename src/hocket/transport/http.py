@@ -151,7 +151,7 @@ class HttpTransport:
     def accepted(self, fd: int, address: str) -> None:
         """A new connection."""
         stream = HttpStream(self, fd, address, False)
-        self._reactor.add(stream)
+        self._reactor.add(stream, new=True)
         self._arrived(stream)
 
     def take(self, fd: int, peer: str, over_tls: bool, data: bytes) -> None:

@@ -118,7 +118,7 @@ class ProxyProtocol:
             self._accepted(fd, address)
             return
         end = Introducing(self, fd, address)
-        self._reactor.add(end)
+        self._reactor.add(end, new=True)
         self._loop.call_later(self._timeout, lambda: self._reactor.close(end))
 
     def received(self, end: Introducing, data: bytes) -> None:

@@ -93,9 +93,10 @@ class Reactor:
     def endpoints(self) -> list[Endpoint]:
         return list(self._table.values())
 
-    def add(self, end: Endpoint) -> None:
+    def add(self, end: Endpoint, new: bool = False) -> None:
+        """`new`: what it says first may wait until the others are read."""
         self._table[end.fd] = end
-        self._reading.add(end.fd)
+        self._reading.add(end.fd, new)
 
     def replace(self, old: Endpoint, new: Endpoint) -> None:
         """`new` takes over the fd of `old`."""

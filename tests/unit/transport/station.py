@@ -45,7 +45,7 @@ class HandPoller:
         self.fds: set[int] = set()
         self.paused = False
 
-    def add(self, fd: int) -> None:
+    def add(self, fd: int, new: bool = False) -> None:
         assert fd not in self.fds
         self.fds.add(fd)
 

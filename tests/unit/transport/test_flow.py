@@ -15,7 +15,7 @@ from hocket.hub.handlers import Handlers
 from hocket.hub.socket import Socket
 from hocket.hub.target import Target
 from hocket.protocol.websocket import TEXT
-from hocket.transport.poller import BATCH, DRAIN, EpollPoller
+from hocket.transport.poller import BATCH, DRAIN, NEWCOMERS, EpollPoller
 from hocket.transport.session import PUMP
 from tests.support import frame, head
 from tests.unit.hub.fakes import Gate, handlers
@@ -200,7 +200,10 @@ class Registry:
     def turn(self) -> None:
         """Call whoever has something to read, and what was planned before this turn."""
         planned, self.planned = self.planned, []
-        for act in (*self.readers.values(), *planned):
+        poll = select.poll()
+        for fd in self.readers:
+            poll.register(fd, select.POLLIN)
+        for act in (*[self.readers[fd] for fd, _ in poll.poll(0)], *planned):
             act()
 
 
@@ -209,23 +212,36 @@ class Ready:
     clock moves at each event.
     """
 
-    def __init__(self, count: int, cost: float) -> None:
-        self.now, self.cost, self.served = 0.0, cost, list[int]()
+    def __init__(self, count: int, cost: float, newcomers: int = 0) -> None:
+        self.now, self.cost, self.served, self.is_read = 0.0, cost, list[int](), False
         self.loop = Registry()
         self.poller = EpollPoller(
             cast(asyncio.AbstractEventLoop, self.loop), self.serve, False, lambda: self.now
         )
         self.pairs = [sockets.socketpair() for _ in range(count)]
-        for ours, theirs in self.pairs:
+        self.pairs += self.new(newcomers)
+        for ours, theirs in self.pairs[:count]:
             theirs.send(b"x")
             self.poller.add(ours.fileno())
         self.pause_at = 0
+
+    def new(self, count: int) -> list[tuple[sockets.socket, sockets.socket]]:
+        """New clients, whose first bytes have come."""
+        pairs = [sockets.socketpair() for _ in range(count)]
+        for ours, theirs in pairs:
+            theirs.send(b"x")
+            self.poller.add(ours.fileno(), new=True)
+        return pairs
+
+    def fds(self) -> list[int]:
+        return [ours.fileno() for ours, _ in self.pairs]
 
     def serve(self, fds: Iterable[int]) -> None:
         for fd in fds:
             self.now += self.cost
             self.served.append(fd)
-            self.poller.again(fd)
+            if not self.is_read:
+                self.poller.again(fd)
             if len(self.served) == self.pause_at:
                 self.poller.pause(True)
 
@@ -260,6 +276,7 @@ def test_a_turn_of_the_loop_has_one_drain_however_long_more_is_ready_than_it_ser
         for turn in range(1, 100):
             ready.loop.turn()
             assert len(ready.served) <= 4 * turn
+            assert len(ready.poller._ready) <= BATCH  # and nobody waits twice
         assert len(ready.served) >= 4 * 98
     finally:
         ready.close()
@@ -276,7 +293,7 @@ def test_a_drain_without_haste_serves_everybody_once() -> None:
 
 def test_a_pause_in_the_middle_of_a_drain_holds_at_once() -> None:
     """The event that put too much in the queue is the last one served."""
-    ready = Ready(10, 0.0)
+    ready = Ready(10, 0.0, newcomers=2)
     try:
         ready.pause_at = 3
         ready.poller.drain()
@@ -285,6 +302,85 @@ def test_a_pause_in_the_middle_of_a_drain_holds_at_once() -> None:
         ready.poller.pause(False)
         ready.poller.drain()
         assert {ours.fileno() for ours, _ in ready.pairs} == set(ready.served)
+    finally:
+        ready.close()
+
+
+def test_what_newcomers_say_first_waits_for_what_has_come_from_others() -> None:
+    ready = Ready(3, 0.0, newcomers=3)
+    try:
+        ready.poller.drain()
+        assert set(ready.served[:3]) == set(ready.fds()[:3])
+        assert set(ready.served[3:6]) == set(ready.fds()[3:])
+        ready.is_read, old = True, ready.fds()
+        ready.poller.drain()
+        ready.served.clear()
+        ready.pairs += ready.new(3)
+        for fd in old:  # those of before are like the others now, and are named last
+            ready.poller.again(fd)
+        ready.poller.drain()
+        assert set(ready.served[:6]) == set(old)
+        assert set(ready.served[6:]) == set(ready.fds()) - set(old)
+    finally:
+        ready.close()
+
+
+@pytest.mark.parametrize("cost", [DRAIN / 8, DRAIN])
+def test_newcomers_are_served_beside_others_that_take_all_the_time(cost: float) -> None:
+    """And the others as often as before."""
+    ready = Ready(2 * BATCH, cost, newcomers=2 * BATCH)
+    try:
+        old, turns = set(ready.fds()[: 2 * BATCH]), 0
+        while not set(ready.fds()) <= set(ready.served):
+            before = len(ready.served)
+            ready.loop.turn()
+            turn = ready.served[before:]
+            turns += 1
+            assert len(turn) <= max(1, DRAIN / cost) + max(1, NEWCOMERS / cost)
+            assert turns <= 8 * BATCH
+            if turns <= 5:
+                assert len(old.intersection(turn)) == max(1, DRAIN / cost)
+                assert len(set(turn) - old) == max(1, NEWCOMERS / cost)
+        times = [ready.served.count(fd) for fd in old]
+        assert max(times) - min(times) <= 2
+    finally:
+        ready.close()
+
+
+def test_a_newcomer_that_goes_before_its_turn_is_not_in_the_way_of_who_has_its_fd_next() -> None:
+    ready = Ready(1, DRAIN, newcomers=2)
+    try:
+        for ours, theirs in ready.pairs[1:]:
+            ready.poller.remove(ours.fileno())
+            ours.close()
+            theirs.close()
+        ready.pairs[1:] = ready.new(2)
+        for _ in range(3):
+            ready.loop.turn()
+        assert set(ready.fds()) <= set(ready.served)
+    finally:
+        ready.close()
+
+
+def test_an_fd_of_a_newcomer_that_has_gone_may_be_somebody_elses_who_is_none() -> None:
+    ready = Ready(0, 0.0, newcomers=2)
+    try:
+        came_back = ready.fds()[1]
+        ready.poller.remove(came_back)
+        ready.poller.add(came_back)
+        ready.poller.drain()
+        assert ready.served == ready.fds()[::-1]
+    finally:
+        ready.close()
+
+
+def test_newcomers_that_the_time_was_not_enough_for_are_served_without_further_news() -> None:
+    ready = Ready(0, DRAIN, newcomers=5)
+    ready.is_read = True
+    try:
+        for _ in range(6):
+            ready.loop.turn()
+        assert sorted(ready.served) == sorted(ready.fds())
     finally:
         ready.close()
 
