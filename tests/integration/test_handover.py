@@ -10,6 +10,7 @@ import socket as sockets
 import struct
 import termios
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ import pytest
 
 from hocket import App, Disconnected, Handshake, Socket
 from hocket.broker.succession import Session
-from hocket.instance.handover import Heir
+from hocket.instance.handover import Giver, Heir
 from hocket.transport.moving import Mover
 from tests.support import (
     BINARY,
@@ -773,6 +774,47 @@ async def test_heartbeats_go_on_in_time() -> None:
             assert len(new.engine.connections) == 1
             new.app.emit("still here")
             assert await listening == '42["still here"]'
+
+
+@pytest.mark.parametrize("ends", [True, False])
+@asynchronous
+async def test_a_fan_out_under_way_is_waited_for_but_not_for_long(
+    ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While all move nobody is served, so nobody should be written to either."""
+    app, left, looks = make_app(), list[int](), 0
+    monkeypatch.setattr("hocket.instance.handover.SETTLE", 10.0 if ends else 0.1)
+    async with serving(app) as site:
+        clients = [await joined(site) for _ in range(80)]
+        fanout = site.worker.engine.fanout
+        slice_, sweep, can_move = fanout.slice, Giver._sweep, Giver._can_move
+
+        def slice_later(deadline: float) -> None:
+            if ends and looks >= 3:
+                slice_(deadline)
+
+        def look(self: Giver) -> bool:
+            nonlocal looks
+            looks += 1
+            return can_move(self)
+
+        def sweep_all(self: Giver) -> None:
+            left.append(len(fanout.active))
+            sweep(self)
+
+        monkeypatch.setattr(fanout, "slice", slice_later)
+        monkeypatch.setattr(Giver, "_can_move", look)
+        monkeypatch.setattr(Giver, "_sweep", sweep_all)
+        emit = partial(app.emit, "to all")
+        async with succeeding(site, make_app("new"), just_before=emit) as (new, giving):
+            await giving
+            new.app.emit("after")
+            for client in clients:
+                assert [await client.text() for _ in range(2)] == ['42["to all"]', '42["after"]']
+        assert left == [0 if ends else 1]
+        assert looks >= 3
+        for client in clients:
+            client.close()
 
 
 @asynchronous

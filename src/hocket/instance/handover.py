@@ -45,7 +45,7 @@ from hocket.transport.moving import Mover, Parcel, is_served
 
 log = logging.getLogger("hocket")
 
-SETTLE: Final = 1.0  # seconds that `connect` handlers and upgrades have to end before all moves
+SETTLE: Final = 1.0  # seconds for `connect` handlers, upgrades and fan-outs to end before all moves
 SWEEP: Final = 0.02  # seconds between two looks at what could not be moved yet
 BUNDLE: Final = 16_384  # bytes of sessions that are sent as one message, if there are several
 MOVING: Final = "moving"  # why nobody is read from
@@ -202,7 +202,7 @@ class Giver:
         `limit` seconds.
         """
         self._worker.entrance.close()
-        await self._until(lambda: not self._unsettled(), min(limit, SETTLE))
+        await self._until(self._can_move, min(limit, SETTLE))
         self._give_all()
         if not await self._until(self._is_done, limit):
             log.warning("handlers or requests run still, after %g s: they are cut off", limit)
@@ -253,9 +253,14 @@ class Giver:
         await self._until(lambda: not self._channel.pending or self._channel.closed, SETTLE)
         self._channel.close()
 
-    def _unsettled(self) -> bool:
-        connections = self._worker.engine.connections.values()
-        return not all(map(self._mover.is_settled, connections))
+    def _can_move(self) -> bool:
+        """Whether everybody can, and nobody has to be written to first: one large fan-out would
+        take as long as all the rest.
+        """
+        engine = self._worker.engine
+        return not engine.fanout.active and all(
+            map(self._mover.is_settled, engine.connections.values())
+        )
 
     def _busy(self) -> bool:
         worker = self._worker
