@@ -155,6 +155,24 @@ def test_a_look_at_everything_waits_for_a_quiet_moment_but_not_for_ever() -> Non
     assert is_time(MUCH * 100 + 1, 100, 1.0)
 
 
+def test_a_moment_without_work_in_a_busy_second_is_not_quiet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used, shares = 0.0, list[float]()
+
+    def is_due(share: float) -> bool:
+        shares.append(share)
+        return False
+
+    garbage = Garbage(lambda: 0.0, lambda: used)
+    monkeypatch.setattr(garbage, "_settled", True)
+    monkeypatch.setattr(garbage, "_is_due", is_due)
+    for tenth in range(1, 21):
+        used += 0.5 if tenth in (3, 17) else 0.0
+        garbage.tick(tenth / 10)
+    assert shares == [0.5, 0.5]
+
+
 STAY_AND_GO = """
 import gc
 from hocket.instance import garbage

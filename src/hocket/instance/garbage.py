@@ -2,8 +2,8 @@
 
 Reference counting frees nearly everything at once. The collector is for cycles, and a full
 collection looks at every object that it knows of: 1 ms for 1,000 clients. So whatever has turned
-out to stay is taken out of its sight (`gc.freeze`), as the server starts and again whenever many
-clients have come: a full collection is then about what is new, and short.
+out to stay is taken out of its sight (`gc.freeze`), as the server starts and again while clients
+come, some hundred at a time: a full collection is then about what is new, and short.
 
 What is out of sight is still freed by its reference count. If it becomes a cycle of garbage it
 stays, until there is so much more out of sight than after the last look that a look at all of it
@@ -17,13 +17,14 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-YOUNG: Final = 10_000  # new objects between two collections of the youngest: 0.3 ms each
-MIDDLE: Final = 50  # of those between two collections of the middle generation
+YOUNG: Final = 5_000  # new objects between two collections of the youngest: 0.2 ms each
+MIDDLE: Final = 100  # of those between two collections of the middle generation
 NEVER: Final = 1_000_000  # of those before Python would begin a full one by itself
-STAY: Final = 10_000  # objects that are left of a full collection are taken out of sight
+STAY: Final = 2_500  # objects that are left of a full collection are taken out of sight
 MORE: Final = 100_000  # objects out of sight, and half as many again: then all are looked at ...
 MUCH: Final = 4  # ... in a quiet second; so many times MORE: in any case
 QUIET: Final = 0.2  # cores: a second in which the process used less is quiet
+SECOND: Final = 1.0  # or so
 
 
 def is_time(more: int, bound: int, used: float) -> bool:
@@ -83,17 +84,21 @@ class Garbage:
             self._frozen = gc.get_freeze_count()
 
     def tick(self, now: float) -> None:
-        """Once a second or so."""
-        used = self._cpu()
-        share = (used - self._used) / max(now - self._ticked, 0.001)
-        self._used, self._ticked = used, now
+        """Often: what has come since the last time is looked at in one go."""
         if not self._settled:
             return
-        if self._is_due(share):
+        if now - self._ticked >= SECOND and self._is_due(self._share(now)):
             self._look_at_all()
         elif any(gc.get_count()[1:]):  # something has outlived a collection
             gc.collect()
             self._freeze_what_stays()
+
+    def _share(self, now: float) -> float:
+        """How many cores this process has used since this was last asked."""
+        used = self._cpu()
+        share = (used - self._used) / (now - self._ticked)
+        self._used, self._ticked = used, now
+        return share
 
     def _freeze_what_stays(self) -> None:
         stay = len(gc.get_objects(generation=2))
