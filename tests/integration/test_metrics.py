@@ -173,6 +173,25 @@ def test_a_moment_without_work_in_a_busy_second_is_not_quiet(
     assert shares == [0.5, 0.5]
 
 
+SETTLING = """
+from hocket.instance.garbage import Garbage
+
+now, used, shares = 1000.0, 50.0, []
+collector = Garbage(lambda: now, lambda: used)
+collector._is_due = shares.append
+collector.settle()
+collector.tick(1000.1)
+used += 0.75
+collector.tick(1001.0)
+print(shares)
+"""
+
+
+def test_what_was_before_it_settled_makes_no_second_quiet() -> None:
+    """All that moves at a reload comes in the moment after."""
+    assert subprocess.check_output([sys.executable, "-c", SETTLING], text=True) == "[0.75]\n"
+
+
 STAY_AND_GO = """
 import gc
 from hocket.instance import garbage

@@ -24,7 +24,7 @@ STAY: Final = 2_500  # objects that are left of a full collection are taken out 
 MORE: Final = 100_000  # objects out of sight, and half as many again: then all are looked at ...
 MUCH: Final = 4  # ... in a quiet second; so many times MORE: in any case
 QUIET: Final = 0.2  # cores: a second in which the process used less is quiet
-SECOND: Final = 1.0  # or so
+SECOND: Final = 1.0  # seconds over which that is measured
 
 
 def is_time(more: int, bound: int, used: float) -> bool:
@@ -74,6 +74,7 @@ class Garbage:
         """What is there now stays; from now on full collections are made here."""
         self._look_at_all()
         gc.set_threshold(YOUNG, MIDDLE, NEVER)
+        self._used, self._ticked = self._cpu(), self._clock()
         self._settled = True
         self.longest = 0.0
 
