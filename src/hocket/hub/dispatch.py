@@ -176,8 +176,23 @@ class Dispatcher:
         steps = handlers.entry if guard is None else [guard, *handlers.entry]
         if handlers.waits_at_entry:
             self._connect_soon(socket, auth, steps, accept, refuse)
+            return
+        try:
+            for at, step in enumerate(steps):
+                step.calls += 1
+                began = self._clock()
+                try:
+                    result = step.function(socket, *step.fit([auth]))
+                finally:
+                    self._watch(began, step)
+                if type(result) is types.CoroutineType:  # a `def` that gives what is to be awaited
+                    rest = [_given(result, step), *steps[at + 1 :]]
+                    self._connect_soon(socket, auth, rest, accept, refuse)
+                    return
+        except (Exception, asyncio.CancelledError) as error:
+            refuse(socket, self._refusal(error, socket))
         else:
-            self._connect_now(socket, auth, steps, accept, refuse)
+            accept(socket)
 
     def _connect_soon(
         self,
@@ -191,34 +206,6 @@ class Dispatcher:
         task = start(self._starter, self._connect_task(socket, auth, steps, accept, refuse))
         if task is not None:
             self.tasks.add(task)
-
-    def _connect_now(
-        self,
-        socket: Socket,
-        auth: dict[str, Any],
-        steps: list[Handler],
-        accept: Accept,
-        refuse: Refuse,
-    ) -> None:
-        try:
-            for at, step in enumerate(steps):
-                result = self._step(step, socket, auth)
-                if type(result) is types.CoroutineType:  # a `def` that gives what is to be awaited
-                    rest = [_given(result, step), *steps[at + 1 :]]
-                    self._connect_soon(socket, auth, rest, accept, refuse)
-                    return
-        except (Exception, asyncio.CancelledError) as error:
-            refuse(socket, self._refusal(error, socket))
-        else:
-            accept(socket)
-
-    def _step(self, step: Handler, socket: Socket, auth: dict[str, Any]) -> Any:
-        step.calls += 1
-        began = self._clock()
-        try:
-            return step.function(socket, *step.fit([auth]))
-        finally:
-            self._watch(began, step)
 
     async def _connect_task(
         self,

@@ -177,9 +177,10 @@ class Engine:
         so many seconds ago.
         """
         wheel = self.heartbeats
-        connection.pinged = wheel.now - int(ping_age / wheel.tick)
+        age = int(ping_age / wheel.tick) if ping_age else 0
+        connection.pinged = wheel.now - age
         first = self._interval if connection.answered else min(self._interval, self._timeout)
-        wheel.put(connection.sid, max(1, connection.pinged + first - wheel.now))
+        wheel.put(connection.sid, first - age if age < first else 1)
 
     def ping_age(self, connection: Connection) -> float:
         """Seconds since the wheel's last ping."""

@@ -261,7 +261,8 @@ class Hub:
         connection.mark = self.fanout.seq
         socket.end = connection
         socket.state = CONNECTED
-        for room in socket.all_rooms():
+        socket.nsp.everyone.changed()
+        for room in socket.joined:
             room.changed()
 
     def _refuse(self, socket: Socket, error: ConnectError) -> None:

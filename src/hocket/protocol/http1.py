@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
 import httptools
@@ -47,12 +47,13 @@ class Request:
     """A request head that passed every check.
 
     Header names are lower case. `length` is the body's length, None when it is chunked. `head` is
-    the head as it came.
+    the head as it came. `notes`: what was found out from it, for all requests that are the same
+    `again`.
     """
 
     __slots__ = (
-        "_fields", "_params", "_replaced", "_values", "chunked", "expects", "head", "host",
-        "keep_alive", "length", "method", "path", "query", "upgrade", "version",
+        "_fields", "_params", "_replaced", "_value", "_values", "chunked", "expects", "head",
+        "host", "keep_alive", "length", "method", "notes", "path", "query", "upgrade", "version",
     )  # fmt: skip
 
     def __init__(self, head: bytes, method: str, version: str, fields: list[Field]) -> None:
@@ -60,7 +61,7 @@ class Request:
         self.method = method
         self.version = version
         self._fields = fields
-        self._replaced = b""
+        self._replaced = self._value = b""
         self._values = dict(fields)
         if len(self._values) < len(fields):
             self._values = _joined(fields)
@@ -70,6 +71,7 @@ class Request:
         self.length: int | None = 0
         self.chunked = self.expects = self.upgrade = False
         self.keep_alive = True
+        self.notes: dict[str, Any] = {}
 
     @property
     def fields(self) -> list[Field]:
@@ -77,13 +79,13 @@ class Request:
         if not self._replaced:
             return self._fields
         return [
-            field if field[0] != self._replaced else (self._replaced, self._values[self._replaced])
+            field if field[0] != self._replaced else (self._replaced, self._value)
             for field in self._fields
         ]
 
     def get(self, name: bytes) -> bytes:
         """The values of a field, joined by commas (RFC 9110 section 5.3); empty without it."""
-        return self._values.get(name, b"")
+        return self._value if name == self._replaced else self._values.get(name, b"")
 
     def has(self, name: bytes) -> bool:
         return name in self._values
@@ -92,9 +94,8 @@ class Request:
         """The same request, come as `head`, where `value` is what the field `name` says."""
         request: Request = Request.__new__(Request)
         request.head = head
-        request._fields, request._replaced = self._fields, name
-        request._values = {**self._values, name: value}
-        request._params = self._params
+        request._fields, request._values, request._params = self._fields, self._values, self._params
+        request._replaced, request._value, request.notes = name, value, self.notes
         request.method, request.version, request.host = self.method, self.version, self.host
         request.path, request.query = self.path, self.query
         request.length, request.chunked, request.expects = self.length, self.chunked, self.expects

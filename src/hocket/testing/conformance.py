@@ -31,7 +31,7 @@ from hocket.transport.websocket import (
     WebSocketTransport,
     deflate_answer,
     receiver_for,
-    switch_response,
+    switch_for,
 )
 
 # What the two suites of the Socket.IO project fix (docs/reference/conformance.md).
@@ -50,7 +50,7 @@ class WebSocketEcho(WebSocketTransport):
     def upgrade(self, stream: HttpStream, request: Request, rest: bytes) -> bool:
         wire, extensions = deflate_answer(request)
         connection = Connection("", self, wire, 0)
-        answer = switch_response(request, extensions)
+        answer = switch_for(request, extensions).answer(request)
         self.reactor.replace(stream, connection)
         write_small(connection.fd, answer)
         if rest:

@@ -20,7 +20,7 @@ from hocket.transport.http import HttpStream
 from hocket.transport.linger import Linger
 from hocket.transport.outgoing import Outgoing
 from hocket.transport.reactor import Reactor
-from hocket.transport.websocket import switch_response
+from hocket.transport.websocket import switch_for
 
 log = logging.getLogger("hocket")
 
@@ -165,7 +165,7 @@ class AsgiWebSocketTransport:
         self, stream: HttpStream, request: Request, rest: bytes, app: AsgiApp, scope: Scope
     ) -> None:
         """Raises HTTPError for a request that cannot open a WebSocket."""
-        end = AsgiWebSocket(self, switch_response(request))
+        end = AsgiWebSocket(self, switch_for(request).answer(request))
         wanted = request.get(b"sec-websocket-protocol").decode("latin-1")
         scope.update(
             type="websocket",

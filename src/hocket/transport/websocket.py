@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from hocket.errors import (
     PARSE_ERROR,
@@ -25,8 +26,9 @@ from hocket.transport.session import StreamTransport
 
 _SWITCH = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Accept: %b\r\n%b\r\n"
+    b"Sec-WebSocket-Accept: "
 )
+_KEY = b"sec-websocket-key"
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 # Any other reason: 1000. Applications choose codes from 4000 on (RFC 6455 section 7.4.2).
 _CLOSE_CODES = {SHUTTING_DOWN: 1001, PARSE_ERROR: websocket.POLICY, TOKEN_EXPIRED: 4401}
@@ -45,9 +47,20 @@ class Frame(engineio.EncodedPacket):
         return self._bytes
 
 
-def switch_response(request: Request, extensions: str = "", protocol: bytes = b"") -> bytes:
-    """The answer to an upgrade request (RFC 6455 section 4.2); raises HTTPError. `extensions` and
-    `protocol`: the values of Sec-WebSocket-Extensions and Sec-WebSocket-Protocol.
+class Switch(NamedTuple):
+    """The answer to an upgrade request, but for what depends on its key."""
+
+    before: bytes
+    after: bytes
+
+    def answer(self, request: Request) -> bytes:
+        """The whole of it (RFC 6455 section 4.2.2)."""
+        return self.before + websocket.accept_token(request.get(_KEY)) + self.after
+
+
+def switch_for(request: Request, extensions: str = "", protocol: bytes = b"") -> Switch:
+    """What answers an upgrade request, if it may be one (RFC 6455 section 4.2); raises HTTPError.
+    `extensions` and `protocol`: the values of Sec-WebSocket-Extensions and Sec-WebSocket-Protocol.
     """
     if request.method != "GET" or request.version != "1.1":
         raise HTTPError(400, "a WebSocket is opened with GET and HTTP/1.1")
@@ -56,13 +69,12 @@ def switch_response(request: Request, extensions: str = "", protocol: bytes = b"
     if request.get(b"sec-websocket-version") != b"13":
         fields = ((b"sec-websocket-version", b"13"), (b"upgrade", b"websocket"))
         raise HTTPError(426, "only WebSocket version 13", *fields)
-    key = request.get(b"sec-websocket-key")
-    if not websocket.is_key(key):
+    if not websocket.is_key(request.get(_KEY)):
         raise HTTPError(400, "bad Sec-WebSocket-Key")
     more = b"Sec-WebSocket-Extensions: %b\r\n" % extensions.encode() if extensions else b""
     if protocol:
         more += b"Sec-WebSocket-Protocol: %b\r\n" % protocol
-    return _SWITCH % (websocket.accept_token(key), more)
+    return Switch(_SWITCH, b"\r\n%b\r\n" % more)
 
 
 def first_protocol(request: Request) -> bytes:

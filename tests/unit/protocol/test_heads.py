@@ -21,8 +21,10 @@ PAGE = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 def state(request: Request) -> dict[str, object]:
-    names = {*Request.__slots__, "fields"} - {"_fields", "_replaced"}
-    return {name: getattr(request, name) for name in names}
+    replaced = {"_fields", "_replaced", "_value", "_values"}  # what `fields` and `get` are made of
+    said = {name: request.get(name) for name, _ in request.fields}
+    names = {*Request.__slots__, "fields"} - replaced
+    return {name: getattr(request, name) for name in names} | {"said": said}
 
 
 def read(parse: object, head: bytes) -> object:
@@ -54,6 +56,14 @@ def test_requests_of_one_form_do_not_share_what_they_say() -> None:
     assert first.fields is not second.fields
     assert first.get(b"sec-websocket-key") == KEY
     assert first.head != second.head
+
+
+def test_what_was_found_out_from_a_head_is_known_of_those_that_repeat_it() -> None:
+    known = Heads()
+    first, second = (known.parse(UPGRADE % (key, b"")) for key in (KEY, OTHER))
+    first.notes["seen"] = True
+    assert second.notes == known.parse(UPGRADE % (KEY, b"")).notes == {"seen": True}
+    assert known.parse(UPGRADE % (KEY, b"X: y\r\n")).notes == {}
 
 
 @pytest.mark.parametrize(

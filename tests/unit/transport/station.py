@@ -195,13 +195,13 @@ class Station:
         )
         linger = Linger(self.engine.loop, reactor)
         self.http = HttpTransport(self.engine.loop, reactor, linger, 100_000, 10.0, 60.0, 100_000)
-        gateway = Gateway(self.engine, reactor, linger, self.http, Origins(None), None)
+        self.gateway = Gateway(self.engine, reactor, linger, self.http, Origins(None), None)
 
         def upgrade(stream: HttpStream, request: Request, rest: bytes) -> bool:
-            gateway.upgrade(stream, request, rest)
+            self.gateway.upgrade(stream, request, rest)
             return True
 
-        self.http.handle, self.http.upgrade = gateway.request, upgrade
+        self.http.handle, self.http.upgrade = self.gateway.request, upgrade
         self.peers: list[Peer] = []
 
     @property
