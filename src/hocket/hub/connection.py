@@ -62,7 +62,17 @@ class Connection:
         "outbox", "pinged", "receiver", "running", "secure", "sid", "sockets", "transport", "wire",
     )  # fmt: skip
 
-    def __init__(self, sid: str, transport: Transport, wire: int, mark: int) -> None:
+    def __init__(
+        self,
+        sid: str,
+        transport: Transport,
+        wire: int,
+        mark: int,
+        head: bytes = b"",
+        address: str = "",
+        secure: bool = False,
+        opened: float = 0.0,
+    ) -> None:
         self.sid = sid
         self.transport = transport
         self.wire = wire
@@ -73,10 +83,10 @@ class Connection:
         self.receiver: Receiver | None = None
         self.inbox: Iterator[Any] | None = None
         self.assembler: Assembler | None = None
-        self.head = b""
-        self.address = ""
-        self.secure = False
-        self.opened = 0.0
+        self.head = head
+        self.address = address
+        self.secure = secure
+        self.opened = opened
         self.pinged = 0
         self.answered = True
         self.running = 0

@@ -156,14 +156,13 @@ class Engine:
         """A new session. The transport then sends the handshake; `heartbeat` starts the pings if
         the transport wants the wheel's.
         """
-        connection = Connection(self.loop.new_id(), transport, wire, self.fanout.seq)
-        connection.head = head if self.limits.keep_headers else b""
-        connection.address = address
-        connection.secure = secure
-        connection.opened = self.loop.wall_clock()
-        self.connections[connection.sid] = connection
+        sid = self.loop.new_id()
+        head = head if self.limits.keep_headers else b""
+        seq, opened = self.fanout.seq, self.loop.wall_clock()
+        connection = Connection(sid, transport, wire, seq, head, address, secure, opened)
+        self.connections[sid] = connection
         self.counts.opened[transport.name] += 1
-        self.arrivals.put(connection.sid, self._connect)
+        self.arrivals.put(sid, self._connect)
         self.layer.opened(connection)
         return connection
 

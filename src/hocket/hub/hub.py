@@ -207,10 +207,10 @@ class Hub:
     ) -> None:
         if connection.sockets:
             self._check_another(connection, name)
-        nsp, why = None, f"auth is over {MAX_AUTH} bytes"
-        if len(as_json) <= MAX_AUTH:
-            nsp, why = self.namespace(name), "Invalid namespace"
+        nsp = self.namespace(name) if len(as_json) <= MAX_AUTH else None
         if nsp is None:
+            long = len(as_json) > MAX_AUTH
+            why = f"auth is over {MAX_AUTH} bytes" if long else "Invalid namespace"
             self.fanout.send(connection, _refusal_packet(name, ConnectError(why)))
             return
         socket = Socket(self.engine.loop.new_id(), nsp, connection, as_json if auth else b"")

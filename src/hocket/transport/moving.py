@@ -180,9 +180,16 @@ class Mover:
         calls.
         """
         engine, transport = self._engine, self._transports[session.transport]
-        connection = Connection(session.sid, transport, session.wire, engine.fanout.seq)
-        connection.head, connection.address = session.head, session.address
-        connection.secure, connection.opened = session.secure, session.opened
+        connection = Connection(
+            session.sid,
+            transport,
+            session.wire,
+            engine.fanout.seq,
+            session.head,
+            session.address,
+            session.secure,
+            session.opened,
+        )
         connection.answered = session.answered
         if session.assembler is not None:
             connection.assembler = Assembler.continued(*session.assembler)
