@@ -21,7 +21,7 @@ SHORT = {
     "churn": "--clients 100 --rate 50 --minutes 0.05",
     "notify-kill": "--devices 300 --kills 4 --every 0.6 --pace 100",
 }
-TIMES = ("echo p99", "longest silence", "workers are gone", "back")
+TIMES = ("echo p99", "longest echo", "longest silence", "workers are gone", "back")
 
 
 Done = subprocess.CompletedProcess[str]
