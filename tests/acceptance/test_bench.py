@@ -300,7 +300,8 @@ def test_no_server_and_another_one(url: str) -> None:
     ("words", "why"),
     [
         (["http://192.0.2.1"], "192.0.2.1 is 192.0.2.1, another machine"),
-        (["https://127.0.0.1"], "TLS is not spoken here"),
+        (["https://127.0.0.1:1"], "nothing listens at https://127.0.0.1:1"),
+        (["ftp://127.0.0.1"], "is no URL such as http://127.0.0.1:8080"),
         (["http://127.0.0.1:1", "--json=/nowhere/x.json"], "--json: there is no folder /nowhere"),
         (["http://127.0.0.1:1", "--plot=x.gif"], "--plot: x.gif ends in neither .svg nor .png"),
         (["http://127.0.0.1:1", "--scenario=churn"], "churn needs --rate"),

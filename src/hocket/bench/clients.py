@@ -22,6 +22,7 @@ import httptools
 from hocket.bench.handshake import MAX_SIZE, Handshake, choose, closing
 from hocket.bench.plan import SECOND, Plan
 from hocket.bench.speech import Speech
+from hocket.bench.wire import AnswerFirst, wire_to
 from hocket.errors import HocketError
 from hocket.protocol.websocket import BINARY, CLOSE, PING, PONG, TEXT
 from hocket.protocol.websocket_client import server_frames
@@ -50,7 +51,7 @@ class Listener(Protocol):
 class Attempt:
     """A client on its way in."""
 
-    __slots__ = ("deadline", "handshake", "intended", "number", "socket", "to_send", "tries")
+    __slots__ = ("deadline", "fd", "handshake", "intended", "number", "to_send", "tries")
 
     def __init__(self, handshake: Handshake, number: int, intended: int, tries: int) -> None:
         self.handshake = handshake
@@ -59,7 +60,7 @@ class Attempt:
         self.tries = tries
         self.deadline = 0
         self.to_send = b""
-        self.socket: sockets.socket
+        self.fd = -1
 
 
 class Clients:
@@ -83,6 +84,7 @@ class Clients:
         self._listener = listener
         self._window = window
         self._make = choose(plan.transport, plan.raw)
+        self._wire = wire_to(plan.target, plan.insecure)
         self._sources = plan.target.sources(process, plan.largest_share)
         self._made = 0
         self._waiting: deque[tuple[int, int, int]] = deque()  # number, intended, tries
@@ -131,16 +133,22 @@ class Clients:
 
     def _dial(self, attempt: Attempt, now: int) -> None:
         attempt.deadline = now + self.plan.timeout_ns
-        target = self.plan.target
-        kind = sockets.SOCK_STREAM | sockets.SOCK_NONBLOCK
         try:
-            attempt.socket = client = sockets.socket(target.family, kind)
+            attempt.fd = fd = self._connect()
         except OSError as error:
             self._again(attempt, _why(error))
             return
-        client.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
-        self.connecting[client.fileno()] = attempt
+        self.connecting[fd] = attempt
+        # Most often a client on this machine is connected now, and need not wait to be told so.
+        self._epoll.register(fd, select.EPOLLIN)
+        self._send_first(attempt)
+
+    def _connect(self) -> int:
+        """A new connection, or one that is about to be; its fd. Raises OSError."""
+        target = self.plan.target
+        client = self._wire.socket(target.family)
         try:
+            client.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
             if self._sources:
                 client.setsockopt(sockets.IPPROTO_IP, NO_PORT, 1)
                 self._made += 1
@@ -148,16 +156,16 @@ class Clients:
             wrong = client.connect_ex((target.address, target.port))
             if wrong not in (0, errno.EINPROGRESS):
                 raise OSError(wrong, os.strerror(wrong))
-        except OSError as error:
-            self._fail(attempt, _why(error))
-            return
-        # Most often a client on this machine is connected now, and need not wait to be told so.
-        self._epoll.register(client.fileno(), select.EPOLLIN)
-        self._send_first(attempt)
+        except OSError:
+            client.close()
+            raise
+        return self._wire.keep(client)
 
     def _send_first(self, attempt: Attempt) -> None:
         try:
-            sent = attempt.socket.send(attempt.to_send)
+            sent = self._wire.write(attempt.fd, attempt.to_send)
+        except AnswerFirst:
+            return
         except BlockingIOError:
             sent = 0
         except OSError as error:
@@ -165,7 +173,7 @@ class Clients:
             return
         attempt.to_send = attempt.to_send[sent:]
         if attempt.to_send:
-            self._epoll.modify(attempt.socket.fileno(), select.EPOLLOUT)
+            self._epoll.modify(attempt.fd, select.EPOLLOUT)
 
     def _step(self, fd: int, attempt: Attempt, event: int) -> None:
         """Something has happened to a client on its way."""
@@ -174,7 +182,7 @@ class Clients:
             self._send_first(attempt)
             return
         try:
-            data = os.read(fd, READ)
+            data = self._wire.read(fd, READ)
             if not data:
                 raise ConnectionResetError(errno.ECONNRESET, "closed by the server")
             is_same = _run(attempt, data)
@@ -199,7 +207,6 @@ class Clients:
 
     def _is_in(self, fd: int, attempt: Attempt, data: bytes) -> None:
         del self.connecting[fd]
-        attempt.socket.detach()
         self.live[fd] = attempt.number
         if attempt.to_send:
             self.send(fd, attempt.to_send)
@@ -210,8 +217,8 @@ class Clients:
             self._frames(fd, data)
 
     def _drop(self, attempt: Attempt) -> None:
-        del self.connecting[attempt.socket.fileno()]
-        attempt.socket.close()
+        del self.connecting[attempt.fd]
+        self._wire.close(attempt.fd)
 
     def _fail(self, attempt: Attempt, why: str) -> None:
         self._drop(attempt)
@@ -258,7 +265,7 @@ class Clients:
 
     def _read(self, fd: int) -> None:
         try:
-            data = os.read(fd, READ)
+            data = self._wire.read(fd, READ)
         except BlockingIOError:
             return
         except OSError as error:
@@ -313,7 +320,7 @@ class Clients:
             self.unsent += 1
             return False
         try:
-            sent = os.write(fd, frame)
+            sent = self._wire.write(fd, frame)
         except BlockingIOError:
             sent = 0
         except OSError as error:
@@ -345,15 +352,13 @@ class Clients:
     def _forget(self, fd: int) -> int:
         self._rest.pop(fd, None)
         self._unsent.pop(fd, None)
-        os.close(fd)
+        self._wire.close(fd)
         return self.live.pop(fd)
 
     def close(self) -> None:
         """Let all go at once, without a word."""
-        for fd in self.live:
-            os.close(fd)
-        for attempt in self.connecting.values():
-            attempt.socket.close()
+        for fd in (*self.live, *self.connecting):
+            self._wire.close(fd)
         self.live.clear()
         self.connecting.clear()
         self._epoll.close()

@@ -37,6 +37,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     window: int = 1000  # handshakes under way, all processes together
     timeout: float = 30.0
     retries: int = 5
+    insecure: bool = False  # take any certificate
 
     def share(self, number: int) -> range:
         """The numbers of the clients of a process."""

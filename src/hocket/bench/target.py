@@ -12,6 +12,8 @@ import msgspec
 from hocket.errors import UsageError
 
 PER_SOURCE: Final = 10_000  # clients of one source address: it has 28,000 ports for all programs
+_PORTS: Final = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+_OVER_TLS: Final = ("https", "wss")
 _FIRST_SOURCE: Final = int(IPv4Address("127.0.0.1"))
 
 
@@ -24,6 +26,12 @@ class Target(msgspec.Struct, frozen=True):
     port: int
     path: str
     query: str
+    tls: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of the machine, without a port."""
+        return urlsplit(f"//{self.host}").hostname or self.address
 
     @property
     def is_loopback(self) -> bool:
@@ -51,19 +59,14 @@ def find(url: str, allow_remote: bool) -> Target:
         scheme, host, port = parts.scheme, parts.hostname, parts.port
     except ValueError:
         scheme, host, port = "", None, None
-    if scheme in ("https", "wss"):
-        raise UsageError(
-            f"{url}: TLS is not spoken here: give the http:// address of the server behind the "
-            "proxy"
-        )
-    if scheme not in ("http", "ws") or not host or port == 0:
+    if scheme not in _PORTS or not host or port == 0:
         raise UsageError(f"{url} is no URL such as http://127.0.0.1:8080")
     if "@" in parts.netloc:
         raise UsageError("a name and password in the URL are not sent: see --auth and --token")
-    port = port or 80
-    return Target(
-        url, parts.netloc, _resolve(host, port, allow_remote), port, parts.path or "/", parts.query
-    )
+    port = port or _PORTS[scheme]
+    address = _resolve(host, port, allow_remote)
+    tls = scheme in _OVER_TLS
+    return Target(url, parts.netloc, address, port, parts.path or "/", parts.query, tls)
 
 
 def _resolve(host: str, port: int, allow_remote: bool) -> str:

@@ -65,6 +65,9 @@ def _add_words(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="FILE", type=Path, help="write everything there")
     parser.add_argument("--plot", metavar="FILE", type=Path, help="draw it there (.svg or .png)")
     parser.add_argument(
+        "--insecure", action="store_true", help="take any certificate, also one signed by itself"
+    )
+    parser.add_argument(
         "--allow-remote",
         action="store_true",
         help="the server is on another machine, and yours to put under load",
@@ -151,6 +154,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
         path="/" + args.path.strip("/") + "/" if args.path.strip("/") else "/",
         namespace="/" if args.raw else target.path,
         auth=_auth(args),
+        insecure=args.insecure,
         **numbers,
     )
     processes = processes or plans.processes_for(plan)

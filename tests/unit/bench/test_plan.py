@@ -74,10 +74,19 @@ def test_a_password_in_the_url_would_not_be_sent() -> None:
         find("http://ada:secret@127.0.0.1", False)
 
 
-@pytest.mark.parametrize("url", ["https://127.0.0.1", "wss://127.0.0.1"])
-def test_no_tls(url: str) -> None:
-    with pytest.raises(UsageError, match="TLS is not spoken"):
-        find(url, False)
+@pytest.mark.parametrize(
+    ("url", "port", "name"),
+    [
+        ("https://127.0.0.1", 443, "127.0.0.1"),
+        ("wss://127.0.0.1:8443/chat", 8443, "127.0.0.1"),
+        ("https://localhost:1", 1, "localhost"),
+        ("https://[::1]:1", 1, "::1"),
+    ],
+)
+def test_over_tls(url: str, port: int, name: str) -> None:
+    target = find(url, False)
+    assert (target.tls, target.port, target.name) == (True, port, name)
+    assert not find("ws://127.0.0.1", False).tls
 
 
 @pytest.mark.parametrize(
