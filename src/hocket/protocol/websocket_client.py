@@ -1,7 +1,6 @@
 """WebSocket, RFC 6455: the client's side, as much of it as a client needs that negotiates nothing.
 
-Servers do not mask (5.1), and send no reserved bits to who asked for no extension (5.2). A message
-in fragments is legal, and refused here: no server cuts the short messages that this is for.
+Servers do not mask (5.1), and send no reserved bits to who asked for no extension (5.2).
 """
 
 from __future__ import annotations
@@ -9,9 +8,18 @@ from __future__ import annotations
 from typing import Final
 
 from hocket.errors import WebSocketError
-from hocket.protocol.websocket import OPCODES, PROTOCOL_BROKEN, TOO_BIG, accept_token, unmask
+from hocket.protocol.websocket import (
+    CLOSE,
+    CONTINUATION,
+    OPCODES,
+    PROTOCOL_BROKEN,
+    TOO_BIG,
+    accept_token,
+    unmask,
+)
 
 MAX_HEAD: Final = 65_536  # bytes of the answer to an upgrade
+MAX_FRAGMENTS: Final = 1_024  # of a message: they are looked at again whenever one comes
 _UPGRADE: Final = (
     b"GET %b HTTP/1.1\r\nHost: %b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: %b\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -56,34 +64,51 @@ def masked_frame(opcode: int, payload: bytes, mask: bytes) -> bytes:
 def server_frames(
     data: bytes, max_size: int, most: int = 0
 ) -> tuple[list[tuple[int, bytes]], bytes]:
-    """The whole frames in `data`, at most `most` of them, as pairs of an opcode and a payload; and
-    what is left over. Raises WebSocketError for what a server may not send, and for over `max_size`
-    bytes (1009).
+    """The whole messages and control frames in `data`, at most `most` of them, as pairs of an
+    opcode and a payload; and what is left over: come back with it and what follows it. Raises
+    WebSocketError for what a server may not send, and for over `max_size` bytes (1009).
     """
     found: list[tuple[int, bytes]] = []
-    at, size = 0, len(data)
+    pieces: list[tuple[int, int, int]] = []  # frames of a message in fragments: where they lie
+    at, size, total = 0, len(data), 0
     while size - at >= 2 and not (most and len(found) == most):
         first, length, start = data[at], data[at + 1], at + 2
-        _check(first, length)
+        _check(first, length, bool(pieces))
         if length >= 126:
             start += 2 if length == 126 else 8
             if start > size:
                 break
             length = int.from_bytes(data[at + 2 : start], "big")
-        if length > max_size:
+        if length + total > max_size:
             raise WebSocketError(TOO_BIG, f"the message is over {max_size} bytes")
         end = start + length
         if end > size:
             break
-        found.append((first & 0x0F, data[start:end]))
+        if first & 0x80 and first & 0x0F:
+            found.append((first & 0x0F, data[start:end]))
+        else:
+            pieces.append((at, start, end))
+            total += length
+            if first & 0x80:
+                payload = b"".join([data[begin:end] for _, begin, end in pieces])
+                found.append((data[pieces[0][0]] & 0x0F, payload))
+                pieces, total = [], 0
         at = end
-    return found, data[at:]
+    if len(pieces) > MAX_FRAGMENTS:
+        raise WebSocketError(TOO_BIG, f"a message in over {MAX_FRAGMENTS} fragments")
+    return found, b"".join([data[begin:end] for begin, _, end in pieces]) + data[at:]
 
 
-def _check(first: int, second: int) -> None:
-    if first & 0xF0 != 0x80 or not first & 0x0F:
-        raise WebSocketError(PROTOCOL_BROKEN, "a fragment, or a reserved bit is set")
-    if first & 0x0F not in OPCODES:
-        raise WebSocketError(PROTOCOL_BROKEN, f"opcode {first & 0x0F} is reserved")
+def _check(first: int, second: int, goes_on: bool) -> None:
+    """The first two bytes of a frame; `goes_on`: a message in fragments is not at its end."""
+    opcode = first & 0x0F
+    if first & 0x70:
+        raise WebSocketError(PROTOCOL_BROKEN, "a reserved bit is set")
+    if opcode not in OPCODES:
+        raise WebSocketError(PROTOCOL_BROKEN, f"opcode {opcode} is reserved")
+    if opcode >= CLOSE and not first & 0x80:
+        raise WebSocketError(PROTOCOL_BROKEN, "a control frame in fragments")
+    if opcode < CLOSE and goes_on is (opcode != CONTINUATION):
+        raise WebSocketError(PROTOCOL_BROKEN, "a message and a fragment are mixed up")
     if second >= 0x80:
         raise WebSocketError(PROTOCOL_BROKEN, "the frame is masked")

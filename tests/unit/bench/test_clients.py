@@ -302,13 +302,23 @@ def test_reasons_are_few_and_can_be_shown(world: World) -> None:
     assert world.clients.losses["closed by the server, code 1008 no ?[2J 0"] == 1
 
 
+def test_a_message_in_fragments_with_a_ping_among_them(world: World) -> None:
+    peer = world.with_one()
+    peer.socket.send(b"\x01\x02he" + frame(PING, b"?") + b"\x00\x02ll")
+    world.until(lambda: peer.frames() == [(PONG, b"?")])
+    assert world.texts == []
+    peer.socket.send(b"\x80\x01o" + frame(TEXT, b"you"))
+    world.until(lambda: len(world.texts) == 2)
+    assert world.texts == [b"hello", b"you"]
+
+
 @pytest.mark.parametrize(
     ("data", "why"),
     [
         (close_frame(1008, "too much"), "closed by the server, code 1008 too much"),
         (frame(CLOSE, b""), "closed by the server, code 1005"),
         (b"\x82\x7f" + (1 << 40).to_bytes(8, "big"), "the message is over 16777216 bytes"),
-        (b"\xff\x00", "a fragment, or a reserved bit is set"),
+        (b"\xff\x00", "a reserved bit is set"),
     ],
 )
 def test_why_one_is_lost(world: World, data: bytes, why: str) -> None:

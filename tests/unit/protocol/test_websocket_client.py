@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from hocket.errors import WebSocketError
-from hocket.protocol.websocket import BINARY, CLOSE, TEXT, Receiver, accept_token, frame
+from hocket.protocol.websocket import BINARY, CLOSE, PING, TEXT, Receiver, accept_token, frame
 from hocket.protocol.websocket_client import (
+    MAX_FRAGMENTS,
     MAX_HEAD,
     masked_frame,
     server_frames,
@@ -44,6 +45,28 @@ def test_frames_in_any_pieces() -> None:
     assert (found, rest) == ([(TEXT, b"one"), (TEXT, b"x" * 200), (CLOSE, b"")], b"")
 
 
+FRAGMENTS = b"\x01\x02on" + b"\x89\x01?" + b"\x00\x00" + b"\x80\x01e" + frame(BINARY, b"two")
+WHOLE = [(PING, b"?"), (TEXT, b"one"), (BINARY, b"two")]
+
+
+def test_fragments_in_any_pieces() -> None:
+    for step in (1, 2, 3, 5, len(FRAGMENTS)):
+        rest, found = b"", []
+        for at in range(0, len(FRAGMENTS), step):
+            frames, rest = server_frames(rest + FRAGMENTS[at : at + step], 1000)
+            found += frames
+        assert (found, rest) == (WHOLE, b"")
+
+
+def test_fragments_one_at_a_time() -> None:
+    rest, found = FRAGMENTS, []
+    while rest:
+        frames, rest = server_frames(rest, 1000, 1)
+        assert len(frames) == 1
+        found += frames
+    assert found == WHOLE
+
+
 def test_no_more_frames_than_asked_for() -> None:
     second = frame(TEXT, b"two")
     assert server_frames(frame(TEXT, b"one") + second, 1000, 1) == ([(TEXT, b"one")], second)
@@ -52,8 +75,11 @@ def test_no_more_frames_than_asked_for() -> None:
 @pytest.mark.parametrize(
     ("data", "code"),
     [
-        (b"\x01\x01x", 1002),  # a fragment
-        (b"\x80\x01x", 1002),  # a continuation
+        (b"\x80\x01x", 1002),  # a continuation of nothing
+        (b"\x01\x01x\x81\x01x", 1002),  # another message within one in fragments
+        (b"\x09\x01x", 1002),  # a control frame in fragments
+        (b"\x01\x01x" + b"\x00\x7e\x03\xe8" + b"x" * 1000, 1009),  # together
+        (b"\x01\x01x" + b"\x00\x00" * MAX_FRAGMENTS, 1009),
         (b"\xc1\x01x", 1002),  # a reserved bit
         (b"\x83\x01x", 1002),  # a reserved opcode
         (masked_frame(TEXT, b"x", MASK), 1002),
