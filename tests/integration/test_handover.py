@@ -10,6 +10,7 @@ import socket as sockets
 import struct
 import termios
 from contextlib import AsyncExitStack
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -112,6 +113,10 @@ def make_app(name: str = "old") -> App:
     return app
 
 
+class Strange:
+    """That says nothing about itself."""
+
+
 async def joined(site: Site, auth: str = "{}") -> WebSocketClient:
     client = await WebSocketClient.opened(site)
     await client.say("40" + auth)
@@ -178,9 +183,34 @@ async def test_nothing_that_a_client_says_can_stop_a_move(caplog: Any) -> None:
         assert "socket.data[7] is not told to other workers" in caplog.text
 
 
+TOO_EARLY = datetime.fromisoformat("0001-01-01T00:00:00+23:00")  # in UTC: before there are years
+
+
+@pytest.mark.parametrize("value", [TOO_EARLY, memoryview(b"abcd")[::2], Strange()], ids=type)
 @asynchronous
-async def test_a_session_that_cannot_be_written_down_does_not_hold_up_the_others(
-    monkeypatch: pytest.MonkeyPatch, caplog: Any
+async def test_what_cannot_travel_is_left_behind(value: Any, caplog: Any) -> None:
+    old = make_app()
+
+    @old.on("keep")
+    def keep(socket: Socket) -> bool:
+        socket.data["kept"] = value
+        return True
+
+    async with serving(old) as site:
+        client = await joined(site)
+        assert await ask(client, '421["keep"]') == "431[true]"
+        async with client, succeeding(site, make_app("new")) as (new, giving):
+            await giving
+            assert await ask(client, '421["who"]') == '431[["new","",[],"old"]]'
+            (one,) = await new.app.sockets()
+            assert one.data == {"made by": "old"}
+        assert "socket.data['kept'] is not told to other workers" in caplog.text
+
+
+@pytest.mark.parametrize("fails", ["while it is taken apart", "while it is written down"])
+@asynchronous
+async def test_a_session_that_cannot_move_does_not_hold_up_the_others(
+    fails: str, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     async with serving(make_app()) as site:
         clients = [await joined(site, f'{{"user":"{name}"}}') for name in ("ada", "bo")]
@@ -188,7 +218,11 @@ async def test_a_session_that_cannot_be_written_down_does_not_hold_up_the_others
 
         def describe(self: Mover, socket: Socket) -> Any:
             made = mover_of(self, socket)
-            return made if socket.user != "ada" else msgspec.structs.replace(made, calls=[object()])
+            if socket.user != "ada":
+                return made
+            if fails == "while it is taken apart":
+                raise LookupError(fails)
+            return msgspec.structs.replace(made, calls=[object()])
 
         monkeypatch.setattr(Mover, "_describe", describe)
         async with succeeding(site, make_app("new")) as (_, giving):

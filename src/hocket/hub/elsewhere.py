@@ -307,7 +307,7 @@ class Elsewhere:
         acks, missing = await target.gather(unpack(asked.packet), asked.event, asked.timeout)
         try:
             self._broker.send(peer, Called(asked.id, acks, missing))
-        except _UNSPEAKABLE:  # what one client said is not to cost all their answers
+        except Exception:  # what one client said is not to cost all their answers
             kept = [ack for ack in acks if _why_not(ack) is None]
             self._broker.send(peer, Called(asked.id, kept, missing + len(acks) - len(kept)))
 
@@ -373,13 +373,12 @@ def _can_travel(key: Any, value: Any) -> bool:
     return why is None
 
 
-_UNSPEAKABLE: Final = (TypeError, ValueError, RecursionError)
-
-
 def _why_not(value: Any) -> str | None:
-    """Why a value cannot be told to another process; None: it can."""
+    """Why a value cannot be told to another process; None: it can. What is wrong with one is said
+    by errors of many kinds: a date before the year 1 in UTC by OverflowError, for one.
+    """
     try:
         encode(value)
-    except _UNSPEAKABLE as error:
-        return str(error)
+    except Exception as error:
+        return str(error) or repr(error)
     return None

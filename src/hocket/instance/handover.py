@@ -35,6 +35,7 @@ from hocket.broker.succession import (
     decode_from_old,
 )
 from hocket.broker.successor import Successor
+from hocket.errors import TRANSPORT_ERROR
 from hocket.hub.connection import Connection
 from hocket.hub.elsewhere import Elsewhere
 from hocket.hub.socket import Socket
@@ -49,14 +50,15 @@ SETTLE: Final = 1.0  # seconds for `connect` handlers, upgrades and fan-outs to 
 SWEEP: Final = 0.02  # seconds between two looks at what could not be moved yet
 BUNDLE: Final = 16_384  # bytes of sessions that are sent as one message, if there are several
 MOVING: Final = "moving"  # why nobody is read from
+CANNOT_MOVE: Final = "internal error: a session cannot move; its client has to come anew"
 HERE: Final = 0  # any worker's number: what it says is for sessions of this process alone
 
 
 def _encoded(parcel: Parcel) -> bytes | None:
     try:
         return encode(parcel.message)
-    except (TypeError, ValueError, RecursionError):
-        log.exception("internal error: a session cannot move; its client has to come anew")
+    except Exception:
+        log.exception(CANNOT_MOVE)
         close_files(parcel.files)
         return None
 
@@ -316,7 +318,13 @@ class Giver:
             if not self._mover.is_settled(connection):
                 continue
             sockets = connection.sockets
-            if (parcel := self._mover.take_apart(connection)) is not None:
+            try:
+                parcel = self._mover.take_apart(connection)
+            except Exception:
+                log.exception(CANNOT_MOVE)
+                self._worker.engine.close(connection, TRANSPORT_ERROR)
+                continue
+            if parcel is not None:
                 calling = [each for each in sockets if each.calls]
                 self._calls.update({(each.nsp.name, each.id): each for each in calling})
                 yield parcel
