@@ -144,6 +144,12 @@ class _Member(Worker):
         self.join_others(number, WORKER)
 
 
+def member(number: int, app: App, **settings: Any) -> Worker:
+    """One of several, not started yet."""
+    given = {**app.given, "port": 0, **settings}
+    return _Member(number, app, load(given, environ={}, file=None))
+
+
 @asynccontextmanager
 async def serving_together(
     make_app: Callable[[], App], count: int = 2, **settings: Any
@@ -184,9 +190,7 @@ async def succeeding(
     old, listener = site.worker, site.worker.entrance.listener
     assert listener is not None
     listener = listener.dup()
-    new = _Member(
-        old.number, app, load({**app.given, "port": 0, **settings}, environ={}, file=None)
-    )
+    new = member(old.number, app, **settings)
     await new.prepare()
     ends = sockets.socketpair()
     took = asyncio.Event()

@@ -167,6 +167,75 @@ async def test_code_that_does_not_start_changes_nothing(tmp_path: Path, count: i
         client.close()
 
 
+# A `connect` handler that runs holds up the move for a second. What has started says so in `up`.
+UNDER_WAY = APP.replace(
+    "def connect(socket: Socket, auth: dict) -> None:",
+    "async def connect(socket: Socket, auth: dict) -> None:\n"
+    '    await asyncio.sleep(auth.get("wait", 0))',
+).replace(
+    "if __name__",
+    """
+@app.on_startup
+async def start() -> None:
+    with open("up", "a") as up:
+        up.write("+")
+
+if __name__""",
+)
+DIES = UNDER_WAY.replace(
+    "async def start() -> None:",
+    "async def start() -> None:\n    asyncio.get_running_loop().call_later(0.4, os._exit, 3)",
+)
+
+
+async def hold_up(server: Program, folder: Path, url: str, count: int) -> list[WebSocketClient]:
+    """A reload whose new process is there, while the old ones wait for these clients."""
+    coming = [await WebSocketClient.opened(url) for _ in range(8)]
+    server.signal(signal.SIGHUP)
+    for client in coming:
+        await client.say('40{"wait":3}')
+    await eventually(lambda: len((folder / "up").read_text()) > count)
+    return coming
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@asynchronous
+async def test_new_code_that_dies_before_anything_has_moved_changes_nothing(
+    tmp_path: Path, count: int
+) -> None:
+    with serving(tmp_path, count, UNDER_WAY) as (server, url):
+        before = processes(server)
+        clients = [await WebSocketClient.joined(url) for _ in range(4)]
+        (tmp_path / "main.py").write_text(DIES)
+        coming = await hold_up(server, tmp_path, url, count)
+        server.said("not reloaded: the new code ended before it had taken over; everything goes on")
+        for client in clients:
+            await client.say('421["version"]')
+            assert await client.text() == "431[1]"
+        assert processes(server) == before
+        (tmp_path / "main.py").write_text(APP.replace("VERSION = 1", "VERSION = 2"))
+        reload(server)
+        for client in clients:
+            await client.say('421["version"]')
+            assert await client.text() == "431[2]"
+        for client in (*clients, *coming):
+            client.close()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@asynchronous
+async def test_a_stop_before_anything_has_moved_says_goodbye(tmp_path: Path, count: int) -> None:
+    with serving(tmp_path, count, UNDER_WAY) as (server, url):
+        clients = [await WebSocketClient.joined(url) for _ in range(8)]
+        coming = await hold_up(server, tmp_path, url, count)
+        await asyncio.sleep(0.3)  # it has said so, and the old one waits
+        server.signal(signal.SIGTERM)
+        assert [await client.close_code() for client in clients] == [1001] * 8
+        for client in coming:
+            client.close()
+        assert server.status() == 0
+
+
 @asynchronous
 async def test_a_handler_runs_on_over_several_reloads(tmp_path: Path) -> None:
     with serving(tmp_path) as (server, url):

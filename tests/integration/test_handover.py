@@ -18,6 +18,7 @@ import msgspec
 import pytest
 
 from hocket import App, Disconnected, Handshake, Socket
+from hocket.broker.roles import WORKER
 from hocket.broker.succession import Session
 from hocket.instance.handover import Giver, Heir
 from hocket.transport.moving import Mover
@@ -35,6 +36,7 @@ from tests.support import (
     eventually,
     frame,
     head,
+    member,
     serving,
     serving_together,
     succeeding,
@@ -266,6 +268,51 @@ async def test_a_new_process_whose_old_one_dies_before_it_gave_all_says_so() -> 
         Heir(sites[0].worker, ends[0], lambda: None, bereft.set)
         ends[1].close()
         await asyncio.wait_for(bereft.wait(), 5)
+
+
+@asynchronous
+async def test_an_old_process_whose_new_one_dies_before_all_can_move_serves_on() -> None:
+    async with serving(make_app()) as site:
+        client = await joined(site)
+        coming = await WebSocketClient.opened(site)
+        await coming.say('40{"gate":1}')
+        ends, said = sockets.socketpair(), list[str]()
+        giver = Giver(site.worker, ends[1], lambda: said.append("gives"))
+        giving = asyncio.create_task(giver.give(10))
+        late = await joined(site)  # who comes meanwhile is let in
+        ends[0].close()
+        assert not await giving
+        assert said == []
+        site.app.gate.set()  # type: ignore[attr-defined]
+        assert (await coming.text()).startswith("40")
+        async with succeeding(site, make_app("new")) as (_, giving_all):
+            await giving_all
+            for each in (client, coming, late):
+                assert await ask(each, '421["who"]') == '431[["new","",[],"old"]]'
+                each.close()
+
+
+@asynchronous
+async def test_who_is_introduced_to_an_old_process_is_known_to_the_new_one() -> None:
+    """Whoever introduces another process hears a moment later than all that everything moves."""
+    async with serving_together(make_app) as (site, _):
+        new = member(0, make_app("new"))
+        await new.prepare()
+        ends = sockets.socketpair()
+        took = asyncio.Event()
+        Heir(new, ends[0], took.set, lambda: None)
+        giver = Giver(site.worker, ends[1])
+        giving = asyncio.create_task(giver.give(10))
+        await eventually(lambda: giver.has_given)
+        another = sockets.socketpair()
+        giver.pass_link(7, WORKER, another[0].detach())
+        await asyncio.wait_for(took.wait(), 5)
+        assert await giving
+        assert new.broker is not None
+        assert sorted(new.broker.peers) == [1, 7]
+        await giver.part()
+        await new.stop()
+        another[1].close()
 
 
 @asynchronous
@@ -827,10 +874,10 @@ async def test_a_fan_out_under_way_is_waited_for_but_not_for_long(
             if ends and looks >= 3:
                 slice_(deadline)
 
-        def look(self: Giver) -> bool:
+        def look(self: Giver, last: int) -> bool:
             nonlocal looks
             looks += 1
-            return can_move(self)
+            return can_move(self, last)
 
         def sweep_all(self: Giver) -> None:
             left.append(len(fanout.active))

@@ -243,6 +243,14 @@ class LocalBroker:
         if given.peer == EMITTER:
             self.hear(socket).go_on(given.received, given.unsent, files)
             return
+        if given.peer in self._links and not given.is_newer:
+            # That process has ended, which the old one had not read yet, and another has its
+            # number and is known here already.
+            socket.close()
+            close_files(files)
+            for id in given.asked:
+                self._tell_old(Answered(given.peer, id, None))
+            return
         link = self._link(given.peer, socket, given.role)
         link.share, link.leaving = given.share, given.leaving
         for id in given.asked:
@@ -251,8 +259,12 @@ class LocalBroker:
         link.channel.go_on(given.received, given.unsent, files)
 
     def _pass_back(self, peer: int, id: int, future: asyncio.Future[Answer | None]) -> None:
-        if self.old is not None and not future.cancelled():
-            self.old.send(encode(Answered(peer, id, future.result())))
+        if not future.cancelled():
+            self._tell_old(Answered(peer, id, future.result()))
+
+    def _tell_old(self, message: Answered) -> None:
+        if self.old is not None:
+            self.old.send(encode(message))
 
     def answered(self, message: Answered) -> None:
         """The process after this one has heard what this one had asked."""

@@ -80,7 +80,7 @@ class Session(Message, frozen=True, tag=20):
 class LinkTo(Message, frozen=True, tag=21):
     """The socket to another process, with what was read of it and not used (and the files that came
     with that), what was to be written, and the questions that the old process waits for answers to.
-    `leaving`: see Leaving.
+    `leaving`: see Leaving. `is_newer`: than any other that the new process may have to it.
     """
 
     peer: int
@@ -90,6 +90,7 @@ class LinkTo(Message, frozen=True, tag=21):
     share: int
     role: str = WORKER
     leaving: bool = False
+    is_newer: bool = False
 
 
 class Given(Message, frozen=True, tag=22):

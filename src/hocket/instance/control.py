@@ -52,7 +52,17 @@ class Retire(Message, frozen=True, tag=8):
     """
 
 
-AnyMessage = Ready | Peer | Open | Stop | GiveWay | Took | Hear | Retire
+class Gives(Message, frozen=True, tag=9):
+    """From a worker that is to give way: everything moves now."""
+
+
+class Stays(Message, frozen=True, tag=10):
+    """From a worker that is to give way: there is nobody to give to any more, or it is to stop.
+    Nothing has moved.
+    """
+
+
+AnyMessage = Ready | Peer | Open | Stop | GiveWay | Took | Hear | Retire | Gives | Stays
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(AnyMessage)

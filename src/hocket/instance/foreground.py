@@ -106,6 +106,7 @@ class Foreground:
         if worker.entrance.listener is None:  # taken over: the supervisor that this becomes stops
             await reloading
         reloading.cancel()
+        self._refuse(self._asked)
         copy.close()
         await worker.stop()
         if reloading.done() and not reloading.cancelled():
@@ -145,10 +146,23 @@ class Foreground:
         return "draining"
 
     async def _ask_to_reload(self) -> str:
+        from hocket.instance.desk import Refused  # lazy: for those who reload
+        from hocket.instance.reloading import STOPS  # lazy: as above
+
+        if self._stop.is_set():
+            raise Refused(STOPS)
         outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._asked.append(outcome)
         self._reload.set()
         return await outcome
+
+    def _refuse(self, asked: list[asyncio.Future[str]]) -> None:
+        """Tell those who want a reload that none comes any more."""
+        if asked:
+            from hocket.instance.desk import Refused, settle  # lazy: for those who reload
+            from hocket.instance.reloading import STOPS  # lazy: as above
+
+            settle(asked, Refused(STOPS))
 
     async def _reload_when_asked(self, listener: sockets.socket) -> None:
         while not self._stop.is_set():
@@ -165,6 +179,9 @@ class Foreground:
             except Refused as refused:
                 log.error("%s", refused)
                 settle(asked, refused)
+            except asyncio.CancelledError:
+                self._refuse(asked)
+                raise
             except Exception:  # part of what it has may be gone: whoever runs it starts it anew
                 log.exception("internal error while reloading: the server ends")
                 self._stop.set()

@@ -12,7 +12,17 @@ from typing import Protocol
 
 from hocket.broker.channel import Channel, close_files
 from hocket.broker.roles import WORKER
-from hocket.instance.control import AnyMessage, Message, Ready, Took, decode, encode
+from hocket.instance.control import (
+    AnyMessage,
+    Gives,
+    GiveWay,
+    Message,
+    Ready,
+    Stays,
+    Took,
+    decode,
+    encode,
+)
 from hocket.instance.place import Place, deaf_children
 from hocket.instance.roles import Role
 
@@ -56,7 +66,7 @@ class Hand:
         number: which; each process of an instance has its own.
         process: its process.
         control: the socket to it.
-        told: gets what it says, after `ready` and `took` have.
+        told: gets what it says, after `ready`, `took` and `gives` have.
         ended: called when it closes the socket.
     """
 
@@ -76,6 +86,7 @@ class Hand:
         self.began = time.monotonic()
         self.ready: asyncio.Future[bool] = loop.create_future()
         self.took: asyncio.Future[bool] = loop.create_future()
+        self.gives: asyncio.Future[bool] = loop.create_future()
         self._on_told = told
         self.channel = Channel(loop, control, self._received, ended)
 
@@ -119,10 +130,20 @@ class Hand:
             self.ready.set_result(True)
         elif isinstance(message, Took) and not self.took.done():
             self.took.set_result(True)
+        elif isinstance(message, Gives | Stays) and not self.gives.done():
+            self.gives.set_result(isinstance(message, Gives))
         self._on_told(self, message)
 
     def tell(self, message: Message, *files: int) -> None:
         self.channel.send(encode(message), files)
+
+    async def give_way(self, socket: sockets.socket) -> bool:
+        """Ask it to give all that it has to the process at the other end of `socket`. Whether it
+        does; if not, it has ended, or serves as before.
+        """
+        self.gives = asyncio.get_running_loop().create_future()
+        self.tell(GiveWay(), socket.detach())
+        return await self.gives
 
     @property
     def is_ready(self) -> bool:
@@ -131,6 +152,6 @@ class Hand:
     def gone(self) -> None:
         """Its process has ended: nobody waits for it any more."""
         self.channel.close()
-        for future in (self.ready, self.took):
+        for future in (self.ready, self.took, self.gives):
             if not future.done():
                 future.set_result(False)

@@ -186,28 +186,45 @@ class Giver:
     Args:
         worker: that is to give what it has.
         socket: to the new process.
+        gives: called right before everything moves.
     """
 
-    def __init__(self, worker: Worker, socket: sockets.socket) -> None:
+    def __init__(
+        self, worker: Worker, socket: sockets.socket, gives: Callable[[], None] = lambda: None
+    ) -> None:
         self._worker = worker
         self._loop = asyncio.get_running_loop()
         self._mover = Mover(worker.hub, worker.reactor, worker.http, worker.gateway)
         self._channel = Channel(self._loop, socket, self._received, lambda: None)
         self._successor: Successor
+        self._gives = gives
+        self.has_given = False
         self._hurried = asyncio.Event()
         self._calls: dict[tuple[str, str], Socket] = {}
         self._left: set[str] = set()  # sessions that the new process was told to ask for here
         self._offered = False
 
-    async def give(self, limit: float) -> None:
+    async def give(self, limit: float) -> bool:
         """Everything; then wait for handlers, calls and requests that are under way, for at most
-        `limit` seconds.
+        `limit` seconds. False: nothing has moved, for the new process has ended meanwhile, or
+        everything ends.
         """
+        last = self._worker.engine.fanout.seq
+        await self._until(lambda: self._can_move(last), min(limit, SETTLE))
+        if self._channel.closed or self._hurried.is_set():
+            self._channel.close()
+            return False
+        self._gives()
+        self.has_given = True
         self._worker.entrance.close()
-        await self._until(self._can_move, min(limit, SETTLE))
         self._give_all()
         if not await self._until(self._is_done, limit):
             log.warning("handlers or requests run still, after %g s: they are cut off", limit)
+        return True
+
+    def pass_link(self, peer: int, role: str, fd: int) -> None:
+        """Another process is there, which whoever introduces it takes this one for the new one."""
+        self._send(Parcel(LinkTo(peer, b"", b"", [], 0, role, is_newer=True), [fd]))
 
     def hurry(self) -> None:
         """Everything ends: wait for nothing more."""
@@ -255,14 +272,16 @@ class Giver:
         await self._until(lambda: not self._channel.pending or self._channel.closed, SETTLE)
         self._channel.close()
 
-    def _can_move(self) -> bool:
-        """Whether everybody can, and nobody has to be written to first: one large fan-out would
-        take as long as all the rest.
+    def _can_move(self, last: int) -> bool:
+        """Whether everybody can, and large fan-outs up to number `last` have ended: one of them
+        would take as long as all the rest. Or nobody is there any more to move to.
         """
-        engine = self._worker.engine
-        return not engine.fanout.active and all(
-            map(self._mover.is_settled, engine.connections.values())
-        )
+        if self._channel.closed:
+            return True
+        engine, active = self._worker.engine, self._worker.engine.fanout.active
+        if active and active[0].seq <= last:
+            return False
+        return all(map(self._mover.is_settled, engine.connections.values()))
 
     def _busy(self) -> bool:
         worker = self._worker

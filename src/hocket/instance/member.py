@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket as sockets
 from typing import Final
 
+from hocket.broker.base import EMITTER
 from hocket.broker.channel import Channel, close_files
+from hocket.broker.roles import WORKER
 from hocket.instance.control import (
     AnyMessage,
+    Gives,
     GiveWay,
     Hear,
     Message,
     Open,
     Peer,
     Ready,
+    Stays,
     Stop,
     Took,
     decode,
@@ -28,6 +33,7 @@ from hocket.instance.worker import Worker
 
 log = logging.getLogger("hocket")
 
+COMING: Final = 5.0  # seconds in which what an old process has must be here; it takes 0.1
 ORPHANED: Final = 1.5  # seconds that a process may take to end when its supervisor has died
 
 
@@ -72,12 +78,16 @@ class Member:
     def _received(self, data: bytes, files: list[int]) -> None:
         message = decode(data)
         if isinstance(message, Peer) and self.worker.broker is not None and files:
-            socket = sockets.socket(fileno=files.pop())
-            self.worker.broker.link(message.number, socket, message.role)
+            self.meet(message, sockets.socket(fileno=files.pop()))
         elif isinstance(message, Stop):
             self.end.set()
         self.told(message, files)
         close_files(files)
+
+    def meet(self, peer: Peer, socket: sockets.socket) -> None:
+        """Another process is there."""
+        if self.worker.broker is not None:
+            self.worker.broker.link(peer.number, socket, peer.role)
 
     def told(self, message: AnyMessage, files: list[int]) -> None:
         """What else the supervisor says. Files that are left in the list are closed."""
@@ -95,16 +105,25 @@ class WorkerMember(Member):
         super().__init__(worker, place)
         self._listener = sockets.socket(fileno=place.listener)
         self._old = sockets.socket(fileno=place.old) if place.old >= 0 else None
+        self._here = asyncio.Event()  # all that the process before it had is here, or is gone
         self._giver: Giver | None = None
+        self._giving: asyncio.Task[None] | None = None
         # Emitters that come while it takes over: what they say is for clients that are not here yet
         self._unheard: list[sockets.socket] | None = None if self._old is None else []
 
     async def begin(self) -> None:
         await super().begin()
         if self._old is not None:
-            self._heir = Heir(self.worker, self._old, self._took, _give_up)
+            self._heir = Heir(self.worker, self._old, self._took, self._bereft)
+
+    def _bereft(self) -> None:
+        """The process before it has ended, or stays because everything stops."""
+        if not self.end.is_set():
+            _give_up()
+        self._here.set()
 
     def _took(self) -> None:
+        self._here.set()
         unheard, self._unheard = self._unheard or (), None
         for emitter in unheard:
             self._hear(emitter)
@@ -113,24 +132,49 @@ class WorkerMember(Member):
     def _hear(self, emitter: sockets.socket) -> None:
         if self._unheard is not None:
             self._unheard.append(emitter)
+        elif self._giver is not None and self._giver.has_given:
+            self._giver.pass_link(EMITTER, WORKER, emitter.detach())
         elif self.worker.broker is not None:
             self.worker.broker.hear(emitter)
 
+    async def _give_way(self, giver: Giver) -> None:
+        """To a new process, if it is still there when everybody can move."""
+        try:
+            gave = await giver.give(self.worker.settings.reload_timeout)
+        except BaseException:
+            self.end.set()
+            raise
+        if gave:
+            self.end.set()
+        else:
+            self._giver = None
+            self.say(Stays())
+
     async def finish(self) -> None:
-        if self._giver is not None:
-            await self._giver.give(self.worker.settings.reload_timeout)
+        if self._old is not None:  # else those that come at this moment hear no goodbye
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._here.wait(), COMING)
+        if self._giving is not None:
+            await self._giving
         await super().finish()
         if self._giver is not None:
             await self._giver.part()
 
+    def meet(self, peer: Peer, socket: sockets.socket) -> None:
+        if self._giver is not None and self._giver.has_given:
+            self._giver.pass_link(peer.number, peer.role, socket.detach())
+        else:
+            super().meet(peer, socket)
+
     def told(self, message: AnyMessage, files: list[int]) -> None:
-        if isinstance(message, Open):
+        if isinstance(message, Open) and not self.end.is_set():
             self.worker.open(self._listener)
         elif isinstance(message, Hear) and files:
             self._hear(sockets.socket(fileno=files.pop()))
         elif isinstance(message, GiveWay) and files:
-            self._giver = Giver(self.worker, sockets.socket(fileno=files.pop()))
-            self.end.set()
+            heir = sockets.socket(fileno=files.pop())
+            self._giver = Giver(self.worker, heir, lambda: self.say(Gives()))
+            self._giving = self.loop.create_task(self._give_way(self._giver))
         elif isinstance(message, Stop) and self._giver is not None:
             self._giver.hurry()
 

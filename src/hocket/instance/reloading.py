@@ -12,7 +12,7 @@ from collections import Counter
 from typing import Final
 
 from hocket.broker.roles import WORKER
-from hocket.instance.control import GiveWay, Open, Retire
+from hocket.instance.control import Open, Retire
 from hocket.instance.crew import STOPPING, Crew
 from hocket.instance.desk import Refused, settle
 from hocket.instance.hand import Hand
@@ -24,6 +24,12 @@ NOT: Final = "not reloaded: {}; everything goes on as it was"
 PART: Final = "reloaded only in part: {}; {} of {} processes have the new code"
 BROKEN: Final = "not reloaded, or only in part: an internal error, see the server's log"
 FAILS: Final = "the new code does not start"
+DIES: Final = "the new code ended before it had taken over"
+STOPS: Final = "not reloaded: the server stops"
+LOST: Final = (
+    "reloaded only in part: the new process of {} ended while it took over, and its clients have "
+    "to come anew; another starts"
+)
 SLOW: Final = f"the new code has not started within {STARTING:g} s"
 
 
@@ -77,6 +83,8 @@ class Reloader:
             except Exception:
                 log.exception("internal error while reloading")
                 settle(asked, Refused(BROKEN))
+        asked, self._asked = self._asked, []
+        settle(asked, Refused(STOPS))  # nobody is left to ask, unless it does
 
     async def _reload(self) -> str:
         """One process after the other; workers last, for what they need is there then."""
@@ -89,7 +97,7 @@ class Reloader:
         ]
         for done, hand in enumerate(hands):
             if self._crew.stopping:
-                raise Refused("not reloaded: the server stops")
+                raise Refused(STOPS)
             try:
                 await self._one(hand)
             except _Failed as why:
@@ -127,19 +135,31 @@ class Reloader:
         timer.cancel()
         if not ready:
             raise _Failed(SLOW if self._loop.time() - began >= STARTING else FAILS)
-        if self._crew.hands.get(old.number) is not old:
+        if why := self._is_there(old):
             new.process.kill()
-            raise _Failed(f"{old} has ended meanwhile, and another starts")
+            raise _Failed(why)
         return new
+
+    def _is_there(self, old: Hand) -> str:
+        """Why one cannot be renewed any more; empty if it can."""
+        if self._crew.stopping:
+            return "the server stops"
+        is_there = self._crew.hands.get(old.number) is old
+        return "" if is_there else f"{old} has ended meanwhile, and another starts"
 
     async def _renew(self, old: Hand) -> None:
         """A worker: all that it has moves to the new one, which has its number."""
         ours, theirs = sockets.socketpair()
         with ours:
             new = await self._start(old, old.number, theirs)
-            old.tell(GiveWay(), ours.detach())
+            gives = await old.give_way(ours)
+        if not gives:
+            new.process.kill()
+            raise _Failed(self._is_there(old) or DIES)
         self._takes_over(old, new)
-        if await new.took:
+        if not await new.took:
+            raise Refused(LOST.format(old))
+        if not self._crew.stopping:
             new.tell(Open())
 
     async def _exchange(self, old: Hand) -> None:
@@ -149,9 +169,11 @@ class Reloader:
         self._crew.introduce(new)
         new.tell(Open())
         knowing = self._loop.call_later(STARTING, new.process.kill)
-        await new.took
+        known = await new.took
         knowing.cancel()
         old.tell(Retire())
+        if not known:
+            raise _Failed(f"the new {new} ended at once, and another starts")
 
     def _takes_over(self, old: Hand, new: Hand) -> None:
         crew = self._crew

@@ -14,7 +14,7 @@ from hocket.instance.crew import STOPPING
 from hocket.instance.desk import Desk, Refused
 from hocket.instance.hand import Hand
 from hocket.instance.handover import Giver
-from hocket.instance.reloading import FAILS, NOT, SLOW, STARTING
+from hocket.instance.reloading import DIES, FAILS, NOT, SLOW, STARTING, STOPS
 from hocket.instance.roles import roles_of
 from hocket.instance.supervisor import command, supervise
 from hocket.instance.worker import Worker
@@ -50,6 +50,7 @@ class Renewal:
         self._desk = desk
         self._giver: Giver | None = None
         self._roles = roles_of(worker.settings)
+        self._desk_fd = -1
 
     async def run(self) -> None:
         """Does not return when the new code starts. Raises Refused when it does not."""
@@ -71,12 +72,21 @@ class Renewal:
         if not ready or self._stop.is_set():
             ours.close()
             await self._kill()
+            if self._stop.is_set():
+                raise Refused(STOPS)
             raise Refused(NOT.format(SLOW if loop.time() - began >= STARTING else FAILS))
-        desk = self._desk.leave() if self._desk is not None else -1
-        self._giver = giver = Giver(self._worker, ours)
+        self._giver = giver = Giver(self._worker, ours, self._leave_desk)
         opening = loop.create_task(self._open())
         hurrying = loop.create_task(self._hurry(giver))
-        await giver.give(self._worker.settings.reload_timeout)
+        try:
+            gave = await giver.give(self._worker.settings.reload_timeout)
+        except BaseException:
+            new.process.kill()
+            raise
+        if not gave:
+            hurrying.cancel()
+            await self._kill()
+            raise Refused(STOPS if self._stop.is_set() else NOT.format(DIES))
         await self._end_worker()
         await giver.part()
         await opening
@@ -89,7 +99,14 @@ class Renewal:
         else:
             adopted = new.process.pid, new.channel.detach().fd
         asked = self._stop.is_set(), self._reload.is_set()
-        supervise(self._listener, self._worker.settings, self._roles, adopted, *asked, desk)
+        supervise(
+            self._listener, self._worker.settings, self._roles, adopted, *asked, self._desk_fd
+        )
+
+    def _leave_desk(self) -> None:
+        """Who asks from now on asks the supervisor that this becomes."""
+        if self._desk is not None:
+            self._desk_fd = self._desk.leave()
 
     def _launch(self) -> tuple[sockets.socket, Hand]:
         """The new process, and the socket to it. Raises OSError."""

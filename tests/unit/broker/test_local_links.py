@@ -12,7 +12,7 @@ from typing import Any
 from hocket.broker.local import LocalBroker
 from hocket.broker.messages import Answer, Called, Chosen, Leaving, Moved, Who
 from hocket.broker.roles import APP, WORKER
-from hocket.broker.succession import Pass
+from hocket.broker.succession import LinkTo, Pass
 from tests.support import asynchronous, eventually
 
 
@@ -35,9 +35,9 @@ def linked(*roles: str) -> Iterator[tuple[LocalBroker, list[LocalBroker]]]:
             each.close()
 
 
-def succeed(old: LocalBroker) -> LocalBroker:
+def succeed(old: LocalBroker, new: LocalBroker | None = None) -> LocalBroker:
     """A process takes the place of another, which has closed nothing; see handover.Heir."""
-    new = broker()
+    new = new or broker()
     for message, files in old.give_links():
         if isinstance(message, Pass):
             new.pass_on(message.peer, message.message, files)
@@ -55,6 +55,40 @@ async def test_a_process_that_is_about_to_leave_is_known_to_the_next_one_too() -
         new = succeed(one)
         assert [new.emptiest(APP) for _ in range(3)] == [2, 2, 2]
         new.close()
+
+
+@asynchronous
+async def test_a_dead_link_that_comes_late_does_not_replace_a_good_one() -> None:
+    """The old process reads nothing while much waits there, so it does not know that the other has
+    ended; the new one knows the one that came instead already.
+    """
+    with linked(WORKER) as (old, (died,)):
+        new, restarted = broker(), broker()
+        old.hold(True)
+        died.close()
+        ends = sockets.socketpair()
+        new.link(1, ends[0])
+        restarted.link(0, ends[1])
+        succeed(old, new)
+        await asyncio.sleep(0.05)
+        assert (new.peers, restarted.peers) == ([1], [0])
+        new.close()
+        restarted.close()
+
+
+@asynchronous
+async def test_a_link_that_the_old_process_passes_on_is_the_newer_one() -> None:
+    with linked(WORKER) as (old, (died,)):
+        new, restarted = broker(), broker()
+        died.close()
+        succeed(old, new)
+        ends = sockets.socketpair()
+        restarted.link(0, ends[1])
+        new.take_link(LinkTo(1, b"", b"", [], 0, is_newer=True), ends[0].detach())
+        await asyncio.sleep(0.05)
+        assert (new.peers, restarted.peers) == ([1], [0])
+        new.close()
+        restarted.close()
 
 
 @asynchronous
