@@ -204,9 +204,15 @@ class Client:
 def in_sight():
     return sum(type(each) is Client for each in gc.get_objects())
 
-garbage.STAY, garbage.MORE = 1_000, 10_000
-used = 0.0
-collector = Garbage(clock=lambda: 0.0, cpu=lambda: used)
+garbage.STAY, garbage.MORE, garbage.CAME = 1_000, 10_000, 1
+used, came = 0.0, 0
+
+def one_more():
+    global came
+    came += 1
+    return came
+
+collector = Garbage(clock=lambda: 0.0, cpu=lambda: used, came=one_more)
 collector.settle()
 before = gc.get_freeze_count()
 
@@ -242,6 +248,44 @@ def test_what_stays_is_out_of_sight_until_it_might_be_much_garbage() -> None:
     """In a process of its own, in which nothing else is out of sight."""
     told = subprocess.check_output([sys.executable, "-c", STAY_AND_GO], text=True)
     assert told.split() == ["True"] * 6
+
+
+RUNNING = """
+import gc
+from collections import deque
+from hocket.instance import garbage
+from hocket.instance.garbage import Garbage
+
+class Left:
+    alive = 0
+    def __init__(self):
+        self.itself = self
+        Left.alive += 1
+    def __del__(self):
+        Left.alive -= 1
+
+now, came = 0.0, 0
+collector = Garbage(lambda: now, lambda: now / 2, lambda: came)
+collector.settle()
+most = []
+for clients, held in ((0, 17), (20, 17), (0, 170)):  # that come a second; what a handler holds
+    running = deque()
+    for handler in range(20_000):  # 1,000 a second, half a core busy, 300 at a time
+        running.append([Left(), *([] for _ in range(held - 2))])
+        if len(running) > 300:
+            running.popleft()
+        now += 0.001
+        came += handler % 50 == 0 and clients > 0
+        if handler % 100 == 0:
+            collector.tick(now)
+    most.append(Left.alive)
+print(most[0] < 5_000, most[1] < 10_000, gc.get_freeze_count() > 1)
+"""
+
+
+def test_what_runs_is_no_reason_to_keep_what_it_leaves_behind() -> None:
+    told = subprocess.check_output([sys.executable, "-c", RUNNING], text=True)
+    assert told.split() == ["True"] * 3
 
 
 def test_the_collectors_pauses_are_measured() -> None:

@@ -3,7 +3,9 @@
 Reference counting frees nearly everything at once. The collector is for cycles, and a full
 collection looks at every object that it knows of: 1 ms for 1,000 clients. So whatever has turned
 out to stay is taken out of its sight (`gc.freeze`), as the server starts and again while clients
-come, some hundred at a time: a full collection is then about what is new, and short.
+come, some hundred at a time: a full collection is then about what is new, and short. What handlers
+hold that run does not stay, however much it is: out of sight, each cycle that one of them leaves
+would be kept.
 
 What is out of sight is still freed by its reference count. If it becomes a cycle of garbage it
 stays, until there is so much more out of sight than after the last look that a look at all of it
@@ -20,7 +22,10 @@ from typing import Any, Final
 YOUNG: Final = 5_000  # new objects between two collections of the youngest: 0.2 ms each
 MIDDLE: Final = 100  # of those between two collections of the middle generation
 NEVER: Final = 1_000_000  # of those before Python would begin a full one by itself
-STAY: Final = 2_500  # objects that are left of a full collection are taken out of sight
+STAY: Final = 2_500  # objects that are left of a full collection are taken out of sight ...
+CAME: Final = 64  # ... if so many clients have come, whose they may be, or ...
+LONG: Final = 20_000  # ... they are so many that each further look at them takes 1-2 ms, ...
+OFTEN: Final = 10.0  # ... though no more often than every so many seconds, or MUCH times LONG
 MORE: Final = 100_000  # objects out of sight, and half as many again: then all are looked at ...
 MUCH: Final = 4  # ... in a quiet second; so many times MORE: in any case
 QUIET: Final = 0.2  # cores: a second in which the process used less is quiet
@@ -40,13 +45,20 @@ class Garbage:
     Args:
         clock: seconds.
         cpu: seconds that this process has computed.
+        came: how many clients have come, those that have gone included.
     """
 
     def __init__(
-        self, clock: Callable[[], float], cpu: Callable[[], float] = time.process_time
+        self,
+        clock: Callable[[], float],
+        cpu: Callable[[], float] = time.process_time,
+        came: Callable[[], int] = lambda: 0,
     ) -> None:
         self._clock = clock
         self._cpu = cpu
+        self._came = came
+        self._put_away = 0.0  # when something was last taken out of sight, and ...
+        self._known = 0  # ... how many clients had come then
         self._began = self._used = self._ticked = 0.0
         self._settled = False
         self._frozen = 0  # objects out of sight; those of them that have gone may be counted still
@@ -92,7 +104,7 @@ class Garbage:
             self._look_at_all()
         elif any(gc.get_count()[1:]):  # something has outlived a collection
             gc.collect()
-            self._freeze_what_stays()
+            self._freeze_what_stays(now)
 
     def _share(self, now: float) -> float:
         """How many cores this process has used since this was last asked."""
@@ -101,11 +113,13 @@ class Garbage:
         self._used, self._ticked = used, now
         return share
 
-    def _freeze_what_stays(self) -> None:
-        stay = len(gc.get_objects(generation=2))
-        if stay >= STAY:
+    def _freeze_what_stays(self, now: float) -> None:
+        stay, came = len(gc.get_objects(generation=2)), self._came()
+        many = stay >= LONG and (now >= self._put_away + OFTEN or stay >= MUCH * LONG)
+        if many or (stay >= STAY and came >= self._known + CAME):
             gc.freeze()
             self._frozen += stay
+            self._known, self._put_away = came, now
 
     def _is_due(self, share: float) -> bool:
         bound = self._looked // 2 + MORE

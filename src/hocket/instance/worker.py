@@ -86,7 +86,7 @@ class Worker:
         self._clock = clock
         self.tasks: set[asyncio.Task[Any]] = set()
         self._timers: list[asyncio.TimerHandle] = []
-        self.garbage: Garbage = Garbage(clock)
+        self.garbage: Garbage = Garbage(clock, came=lambda: self.engine.counts.opened.total())
         self.lag: Lag = Lag(TICK)
         self.number = 0
         self.has_clients = self.runs_hooks = self.runs_mounts = True
