@@ -657,6 +657,29 @@ async def test_who_is_admitted_only_after_the_move_is_let_in_by_the_new_process(
 
 
 @asynchronous
+async def test_who_is_admitted_after_the_move_with_a_body_follows() -> None:
+    """The body has been read: what came is no longer there to be given to the new process."""
+    old = make_app()
+
+    @old.on_handshake
+    async def admit(handshake: Handshake) -> None:
+        await old.gate.wait()  # type: ignore[attr-defined]
+
+    async with serving(old) as site, await Wire.to(site) as wire:
+        target = "/socket.io/?EIO=4&transport=polling"
+        await wire.send(head(site.host, target, "GET", "Content-Length: 60") + b"y" * 60)
+        await eventually(lambda: site.worker.tasks)
+        async with succeeding(site, make_app("new")) as (new, giving):
+            old.gate.set()  # type: ignore[attr-defined]
+            answer = await wire.answer()
+            assert answer.status == 200
+            await giving
+            assert msgspec.json.decode(answer.body[1:])["sid"] in new.engine.connections
+            await wire.send(head(site.host, "/name"))
+            assert (await wire.answer()).body == b"new"
+
+
+@asynchronous
 async def test_who_is_about_to_enter_follows_when_it_has() -> None:
     async with serving(make_app()) as site:
         client = await WebSocketClient.opened(site)

@@ -225,6 +225,69 @@ async def test_an_on_handshake_that_awaits_what_was_cancelled_refuses(when: str)
         assert site.sessions == 0
 
 
+def gated() -> tuple[App, asyncio.Event]:
+    """An app that decides who may come when the event is set."""
+    app, gate = App(), asyncio.Event()
+
+    @app.on_handshake
+    async def admit(handshake: Handshake) -> None:
+        await gate.wait()
+
+    @app.on("size")
+    def size(socket: Socket, text: str) -> int:
+        return len(text)
+
+    return app, gate
+
+
+@asynchronous
+async def test_who_is_admitted_when_the_server_stops_is_turned_away() -> None:
+    app, gate = gated()
+    async with serving(app) as site:
+        wires = [await Wire.to(site) for _ in range(3)]
+        polling, websocket = (
+            f"/socket.io/?EIO=4&transport={name}" for name in ("polling", "websocket")
+        )
+        asking = [
+            asyncio.create_task(wires[0].request("GET", polling)),
+            asyncio.create_task(wires[1].upgrade(websocket)),
+        ]
+        await wires[2].send(head(site.host, "/events"))
+        await eventually(lambda: len(site.worker.tasks) == 3)
+        site.worker.gateway.stops = True
+        gate.set()
+        assert [(await one).status for one in asking] == [503, 503]
+        assert await wires[2].is_closed()  # an EventSource comes back after that only
+        assert site.sessions == 0
+        for wire in wires:
+            wire.close()
+
+
+@pytest.mark.parametrize("size", [0, 100_000])
+@asynchronous
+async def test_what_a_client_says_while_it_is_decided_upon_is_heard(size: int) -> None:
+    """Also if it is so much that no more was read of it."""
+    app, gate = gated()
+    async with serving(app) as site, await WebSocketClient.to(site) as client:
+        fields = (
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        )
+        await client.send(head(site.host, "/socket.io/?EIO=4&transport=websocket", "GET", *fields))
+        await eventually(lambda: site.worker.tasks)
+        await client.say("40", f'421["size","{"x" * size}"]')
+        await eventually(lambda: any(each.buffer for each in site.worker.http.streams()))
+        gate.set()
+        assert (await client.answer()).status == 101
+        assert (await client.text()).startswith("0{")
+        assert (await client.text()).startswith("40{")
+        assert await client.text() == f"431[{size}]"
+        await client.say('422["size","more"]')
+        assert await client.text() == "432[4]"
+
+
 def wire_get(wire: Wire) -> Any:
     return lambda target: wire.request("GET", target)
 

@@ -183,7 +183,8 @@ class Gateway:
         try:
             if not self._origins.admits(request):
                 raise Refused((FORBIDDEN[0], ORIGIN), 403)
-            self._enter(stream, request, lambda: self.sse.open(stream, request, headers, explain))
+            enter = partial(self.sse.open, stream, request, headers, explain)
+            self._enter(stream, request, enter, listens=True)
         except Refused as refused:
             fields = [*self._http.date(), _JSON, *headers]
             self._http.answer(stream, response(refused.status, fields, refused.body, close=True))
@@ -237,8 +238,9 @@ class Gateway:
         opening = text_frame(self._engine.handshake(connection))
         self._engine.fanout.write(connection, answer + opening)
         self._engine.heartbeat(connection)
-        if rest:
-            self.websocket.received(connection, rest)
+        if rest or stream.buffer:  # which came while `on_handshake` ran
+            self._reactor.release(connection)
+            self.websocket.received(connection, rest + stream.buffer)
 
     def _probe(
         self, stream: HttpStream, connection: Connection, wire: int, answer: bytes, rest: bytes
@@ -262,10 +264,22 @@ class Gateway:
     def _full(self) -> bool:
         return len(self._engine.connections) >= self._capacity
 
-    def _enter(self, stream: HttpStream, request: Request, enter: Callable[[], None]) -> None:
-        """Open a session, if there is room and `on_handshake` has nothing against it."""
+    def _check_room(self) -> None:
+        """Whether anybody may come in; raises Refused."""
         if self.stops or self._full:
             raise Refused((FORBIDDEN[0], STOPS if self.stops else FULL), 503)
+
+    def _enter(
+        self,
+        stream: HttpStream,
+        request: Request,
+        enter: Callable[[], None],
+        listens: bool = False,
+    ) -> None:
+        """Open a session, if there is room and `on_handshake` has nothing against it. `listens`:
+        the client comes back after an end, and never after an error.
+        """
+        self._check_room()
         if self._admit is None:
             enter()
             return
@@ -273,7 +287,7 @@ class Gateway:
             Handshake(request.head, stream.address, self._engine.loop.wall_clock(), stream.secure)
         )
         if isinstance(verdict, Coroutine):
-            self._engine.loop.spawn(self._enter_later(stream, request, verdict, enter))
+            self._engine.loop.spawn(self._enter_later(stream, request, verdict, enter, listens))
         elif verdict is not None:
             raise Refused((FORBIDDEN[0], str(verdict)), 403)
         else:
@@ -285,6 +299,7 @@ class Gateway:
         request: Request,
         verdict: Coroutine[Any, Any, str | None],
         enter: Callable[[], None],
+        listens: bool,
     ) -> None:
         reason = await verdict
         if stream.fd < 0:
@@ -294,6 +309,10 @@ class Gateway:
                 raise Refused((FORBIDDEN[0], reason), 403)
             if self._moves(stream, request):
                 return
+            if listens and (self.stops or self._full):
+                self._http.ended(stream)
+                return
+            self._check_room()
             enter()
         except Refused as refused:
             stream.keep_alive = stream.keep_alive and not request.upgrade
@@ -311,10 +330,13 @@ class Gateway:
 
     def _moves(self, stream: HttpStream, request: Request) -> bool:
         """Whether a session that is about to open is another process's by now: this one may have
-        given its place while `on_handshake` ran, and the client's next requests go to that one.
+        given its place while `on_handshake` ran, and the client's next requests go to that one. Not
+        with a body, which has been read.
         """
         elsewhere = self._http.elsewhere
-        if elsewhere is None or request.params().get("transport") != self.polling.name:
+        if elsewhere is None or request.length != 0:
+            return False
+        if request.params().get("transport") != self.polling.name:
             return False
         stream.busy = False
         moved = elsewhere(stream, request, request.head + stream.buffer)
