@@ -191,6 +191,7 @@ async def succeeding(
     assert listener is not None
     listener = listener.dup()
     new = member(old.number, app, **settings)
+    new.takes_over = True
     await new.prepare()
     ends = sockets.socketpair()
     took = asyncio.Event()

@@ -316,6 +316,36 @@ async def test_who_is_introduced_to_an_old_process_is_known_to_the_new_one() -> 
 
 
 @asynchronous
+async def test_what_new_code_does_as_it_starts_is_for_those_who_come() -> None:
+    """Once each, and also for those whom other workers have."""
+    async with serving_together(make_app) as (site, beside):
+        clients = [await joined(each, '{"rooms":["all"]}') for each in (site, site, beside)]
+        new = make_app("new")
+
+        @new.on_startup
+        def start() -> None:
+            new.to("all").join("later")
+            new.to("all").emit("number", 0)
+
+        async def go_on() -> None:
+            for number in range(1, 200):
+                new.to("later").emit("number", number)
+                await asyncio.sleep(0)
+
+        going: list[asyncio.Task[None]] = []
+        async with succeeding(
+            site, new, just_before=lambda: going.append(asyncio.create_task(go_on()))
+        ) as (_, giving):
+            await giving
+            await going[0]
+            for client in clients:
+                heard = [await client.text() for _ in range(200)]
+                assert heard == [f'42["number",{number}]' for number in range(200)]
+                client.close()
+        assert site.alarms.messages == []
+
+
+@asynchronous
 async def test_a_message_in_pieces_goes_on_where_it_was() -> None:
     """Half a frame, half a message, half a packet with attachments; text cut inside a character."""
     async with serving(make_app()) as site:

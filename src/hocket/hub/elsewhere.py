@@ -45,6 +45,7 @@ log = logging.getLogger("hocket")
 HERE: Final = How(here=True)
 LOCAL: Final = How(local=True)
 EVERYWHERE: Final = How()
+MOST_KEPT: Final = 10_000  # acts that wait for those whom they are for; with more, Overloaded
 PATIENCE: Final = 10.0  # seconds in which another worker must answer; it needs milliseconds
 
 
@@ -162,6 +163,8 @@ class Elsewhere:
         self._hub = hub
         self._broker = broker
         self.has_all = has_all
+        # What is done here while those for whom it is are on their way here from a process before.
+        self.kept: list[Act] | None = None
         self._acts: dict[type, Callable[[int, Any], None]] = {
             Emit: self._emitted,
             Join: self._joins,
@@ -175,21 +178,37 @@ class Elsewhere:
 
     @property
     def full(self) -> bool:
-        return self._broker.full
+        return self._broker.full or (self.kept is not None and len(self.kept) >= MOST_KEPT)
+
+    def keep(self) -> None:
+        """Nobody is here yet, and nobody else is known: keep what is done, until `go_on`."""
+        self.kept = []
+
+    def go_on(self) -> None:
+        """All are here: what was done is for them, too."""
+        kept, self.kept = self.kept or [], None
+        for act in kept:
+            self.read(EMITTER, act)
+
+    def _publish(self, act: Act) -> None:
+        if self.kept is None:
+            self._broker.publish(act)
+        else:
+            self.kept.append(act)
 
     # What we want of them
 
     def emit(self, to: Target, packet: EncodedPacket) -> None:
-        self._broker.publish(Emit(_chosen(to), pack(packet)))
+        self._publish(Emit(_chosen(to), pack(packet)))
 
     def join(self, who: Target, rooms: tuple[str, ...]) -> None:
-        self._broker.publish(Join(_chosen(who), rooms))
+        self._publish(Join(_chosen(who), rooms))
 
     def leave(self, who: Target, rooms: tuple[str, ...]) -> None:
-        self._broker.publish(Leave(_chosen(who), rooms))
+        self._publish(Leave(_chosen(who), rooms))
 
     def disconnect(self, who: Target, close: bool) -> None:
-        self._broker.publish(Disconnect(_chosen(who), close))
+        self._publish(Disconnect(_chosen(who), close))
 
     def name(self, socket: Socket) -> None:
         """A socket that has moved: whose client it is."""

@@ -88,11 +88,13 @@ class Hub:
         self.expiry: Expiry | None = None
         engine.layer = self
 
-    def join_others(self, broker: Broker) -> None:
-        """From now on this is one of several workers."""
+    def join_others(self, broker: Broker, takes_over: bool = False) -> None:
+        """From now on this is one of several workers. `takes_over`: what one before it has."""
         from hocket.hub.elsewhere import Elsewhere  # lazy: one worker alone needs none of it
 
         self.elsewhere = Elsewhere(self, broker)
+        if takes_over:
+            self.elsewhere.keep()
 
     def check_room(self) -> None:
         """Raises Overloaded while more waits than may, for clients or for another worker."""

@@ -148,8 +148,10 @@ class Target:
 
     def send(self, packet: EncodedPacket) -> None:
         """A packet to all of them, from the loop's own thread."""
-        self.deliver(packet)
-        if (elsewhere := self._elsewhere()) is not None:
+        elsewhere = self._elsewhere()
+        if elsewhere is None or elsewhere.kept is None:
+            self.deliver(packet)
+        if elsewhere is not None:
             elsewhere.emit(self, packet)
 
     def deliver(self, packet: EncodedPacket) -> None:

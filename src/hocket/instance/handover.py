@@ -167,6 +167,8 @@ class Heir:
         self._worker.engine.pause(MOVING, False)
         self._mover.start()
         self._bereft = None
+        if self._elsewhere is not None:
+            self._elsewhere.go_on()
         self._took()
 
     def _forward(self, socket: Socket, id: int) -> Forward:

@@ -105,6 +105,7 @@ class WorkerMember(Member):
         super().__init__(worker, place)
         self._listener = sockets.socket(fileno=place.listener)
         self._old = sockets.socket(fileno=place.old) if place.old >= 0 else None
+        worker.takes_over = self._old is not None
         self._here = asyncio.Event()  # all that the process before it had is here, or is gone
         self._giver: Giver | None = None
         self._giving: asyncio.Task[None] | None = None

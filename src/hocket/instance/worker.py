@@ -90,6 +90,7 @@ class Worker:
         self.lag: Lag = Lag(TICK)
         self.number = 0
         self.has_clients = self.runs_hooks = self.runs_mounts = True
+        self.takes_over = False  # from a process before this one, which has clients
         self.broker: LocalBroker | None = None
         self.keeping: Keeping | None = None
         self.introductions: ProxyProtocol | None = None
@@ -272,7 +273,7 @@ class Worker:
     def _meet(self, broker: LocalBroker) -> None:
         from hocket.transport.relay import Relay, chooser  # lazy: one worker alone needs none of it
 
-        self.hub.join_others(broker)
+        self.hub.join_others(broker, self.takes_over)
         self.engine.on_fanout_paused = broker.hold
         paths = with_slash(self.settings.path)
         broker.numbers = functools.partial(numbers, self)
