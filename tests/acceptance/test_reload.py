@@ -237,6 +237,41 @@ async def test_a_stop_before_anything_has_moved_says_goodbye(tmp_path: Path, cou
 
 
 @asynchronous
+async def test_a_worker_whose_loop_stands_still_is_not_renewed(tmp_path: Path) -> None:
+    """Its clients are there still, and are served when it goes on."""
+    source = APP.replace(
+        "if __name__",
+        """
+@app.on("hold")
+def hold(socket: Socket) -> int:
+    import time
+    while not os.path.exists("go on"):
+        time.sleep(0.01)
+    return VERSION
+
+if __name__""",
+    )
+    with serving(tmp_path, 2, source) as (server, url):
+        clients = [await WebSocketClient.joined(url) for _ in range(6)]
+        before = processes(server)
+        await clients[0].say('421["hold"]')
+        (tmp_path / "main.py").write_text(source.replace("VERSION = 1", "VERSION = 2"))
+        server.signal(signal.SIGHUP)
+        server.said("has stood still for 5 s: a handler holds it")
+        (tmp_path / "go on").touch()
+        assert await clients[0].text() == "431[1]"
+        for client in clients:
+            await client.say('422["version"]')
+            assert await client.text() in ("432[1]", "432[2]")
+        reload(server)
+        await eventually(lambda: not any(map(lives, before)))
+        for client in clients:
+            await client.say('423["version"]')
+            assert await client.text() == "433[2]"
+            client.close()
+
+
+@asynchronous
 async def test_a_handler_runs_on_over_several_reloads(tmp_path: Path) -> None:
     with serving(tmp_path) as (server, url):
         client = await WebSocketClient.joined(url)

@@ -209,6 +209,18 @@ class Channel:
             self._held = False
             self._loop.add_reader(self._socket.fileno(), self._readable)
 
+    @property
+    def is_left(self) -> bool:
+        """Whether the other side has gone, also if that has not been read yet."""
+        if self.closed:
+            return True
+        try:
+            return not self._socket.recv(1, sockets.MSG_PEEK | sockets.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def _readable(self) -> None:
         try:
             data, files, flags = _receive(self._socket)

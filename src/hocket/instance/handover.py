@@ -213,7 +213,7 @@ class Giver:
         """
         last = self._worker.engine.fanout.seq
         await self._until(lambda: self._can_move(last), min(limit, SETTLE))
-        if self._channel.closed or self._hurried.is_set():
+        if self._channel.is_left or self._hurried.is_set():
             self._channel.close()
             return False
         self._gives()

@@ -20,10 +20,12 @@ from hocket.instance.hand import Hand
 log = logging.getLogger("hocket")
 
 STARTING: Final = 60.0  # seconds that new code may take to start
+PATIENCE: Final = 5.0  # seconds in which a worker must say that it gives way; it takes 1 at most
 NOT: Final = "not reloaded: {}; everything goes on as it was"
 PART: Final = "reloaded only in part: {}; {} of {} processes have the new code"
 BROKEN: Final = "not reloaded, or only in part: an internal error, see the server's log"
 FAILS: Final = "the new code does not start"
+STANDS: Final = "the event loop of {} has stood still for {:g} s: a handler holds it"
 DIES: Final = "the new code ended before it had taken over"
 STOPS: Final = "not reloaded: the server stops"
 LOST: Final = (
@@ -152,7 +154,12 @@ class Reloader:
         ours, theirs = sockets.socketpair()
         with ours:
             new = await self._start(old, old.number, theirs)
-            gives = await old.give_way(ours)
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    gives = await old.give_way(ours)
+            except TimeoutError:  # what it does not hear of any more does not happen
+                new.process.kill()
+                raise _Failed(STANDS.format(old, PATIENCE)) from None
         if not gives:
             new.process.kill()
             raise _Failed(self._is_there(old) or DIES)
