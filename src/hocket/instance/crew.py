@@ -20,7 +20,6 @@ log = logging.getLogger("hocket")
 
 STEADY: Final = 10.0  # seconds after which a process's death is not a failure to start
 SLOWEST: Final = 10.0  # seconds between two tries to replace a process
-STOPPING: Final = 20.0  # seconds that processes of one role may take to stop
 
 
 class Crew:
@@ -158,7 +157,7 @@ class Crew:
 
     async def stop(self, role: str, limit: float) -> None:
         """All of a role say goodbye, within `limit` seconds, and have ended then."""
-        timer = self._loop.call_later(limit, self.kill, role)
+        timer = self._loop.call_later(limit, self._cut_off, role, limit)
         for hand in self.everybody():
             if hand.role.name == role:
                 hand.tell(Stop())
@@ -166,6 +165,12 @@ class Crew:
             self._changed.clear()
             await self._changed.wait()
         timer.cancel()
+
+    def _cut_off(self, role: str, limit: float) -> None:
+        for hand in self.everybody():
+            if hand.role.name == role:
+                log.error("%s does not end within %g s: it is killed", hand, limit)
+        self.kill(role)
 
     def kill(self, role: str = "") -> None:
         """All of a role, or everybody."""

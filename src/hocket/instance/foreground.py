@@ -9,7 +9,7 @@ import signal
 import socket as sockets
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from hocket import settings as settings_table
@@ -18,7 +18,8 @@ from hocket.errors import UsageError
 from hocket.instance.limits import workers_for
 from hocket.instance.listener import open_listener, url_of
 from hocket.instance.logs import set_up_logs
-from hocket.instance.place import Place, place_of_this
+from hocket.instance.place import STOPPING, Place, place_of_this
+from hocket.instance.signals import ending, ends_with_terminal, is_cut_off
 from hocket.instance.worker import Worker
 from hocket.settings import Settings
 
@@ -42,6 +43,7 @@ def run(
 ) -> None:
     """Serve until SIGINT or SIGTERM. Raises UsageError."""
     set_up_logs(settings)
+    ends_with_terminal()
     if (place := place_of_this()) is not None:
         serving = _serve_as_member(make_worker(app, settings), place)
     else:
@@ -51,9 +53,16 @@ def run(
             from hocket.instance.supervisor import supervise  # lazy: as above
 
             supervise(listener, settings, roles_of(settings))
-        serving = Foreground(make_worker(app, settings), listener).serve()
+        _serve_alone(Foreground(make_worker(app, settings), listener))
+        return
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serving)
+
+
+def _serve_alone(foreground: Foreground) -> None:
+    limit = STOPPING + foreground.drain_time
+    with ending(foreground.tell, limit), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(foreground.serve())
 
 
 async def _serve_as_member(worker: Worker, place: Place) -> None:
@@ -73,6 +82,8 @@ class Foreground:
     def __init__(self, worker: Worker, listener: sockets.socket) -> None:
         self._worker = worker
         self._listener = listener
+        self.drain_time = worker.settings.drain_time
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._asked: list[asyncio.Future[str]] = []
@@ -80,10 +91,9 @@ class Foreground:
 
     async def serve(self) -> None:
         """Until SIGINT or SIGTERM."""
-        worker, loop = self._worker, asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, _stop_once, loop, number, self._stop)
-        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+        worker = self._worker
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         with ExitStack() as ours:
             if worker.settings.run_dir:
                 from hocket.broker.roles import WORKER  # lazy: for those who have a run_dir
@@ -93,6 +103,20 @@ class Foreground:
                 ours.callback(self._desk.close)
             if await self._start():
                 await self._serve_on()
+
+    def tell(self) -> None:
+        """To end; from a signal handler."""
+        if self._loop is None:
+            self._stop.set()
+        else:
+            with suppress(RuntimeError):  # it has ended, and this process is about to
+                self._loop.call_soon_threadsafe(self._stop.set)
+
+    def _hung_up(self) -> None:
+        if is_cut_off(ends_with_terminal()):
+            signal.raise_signal(signal.SIGTERM)
+        else:
+            self._reload.set()
 
     async def _serve_on(self) -> None:
         worker, loop = self._worker, asyncio.get_running_loop()
@@ -186,13 +210,6 @@ class Foreground:
                 log.exception("internal error while reloading: the server ends")
                 self._stop.set()
                 raise
-
-
-def _stop_once(loop: asyncio.AbstractEventLoop, number: int, stop: asyncio.Event) -> None:
-    """The first signal lets handlers end; a second one ends the process at once."""
-    stop.set()
-    loop.remove_signal_handler(number)
-    signal.signal(number, signal.SIG_DFL)  # what is restored for SIGINT would only ask again
 
 
 def _loop_factory() -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
+STOPPING: Final = 20.0  # seconds that a process may take to stop
 VARIABLE: Final = "HOCKET_PLACE"  # of the environment of such a process; users do not set it
 
 

@@ -13,9 +13,10 @@ from typing import Final
 
 from hocket.broker.roles import WORKER
 from hocket.instance.control import Open, Retire
-from hocket.instance.crew import STOPPING, Crew
+from hocket.instance.crew import Crew
 from hocket.instance.desk import Refused, settle
 from hocket.instance.hand import Hand
+from hocket.instance.place import STOPPING
 
 log = logging.getLogger("hocket")
 

@@ -10,10 +10,10 @@ import socket as sockets
 from collections.abc import Callable
 
 from hocket.instance.control import Open
-from hocket.instance.crew import STOPPING
 from hocket.instance.desk import Desk, Refused
 from hocket.instance.hand import Hand
 from hocket.instance.handover import Giver
+from hocket.instance.place import STOPPING
 from hocket.instance.reloading import DIES, FAILS, NOT, SLOW, STARTING, STOPS
 from hocket.instance.roles import roles_of
 from hocket.instance.supervisor import command, supervise

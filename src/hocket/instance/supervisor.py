@@ -21,14 +21,16 @@ import msgspec
 from hocket.broker.roles import WORKER
 from hocket.errors import UsageError
 from hocket.instance.control import Hear
-from hocket.instance.crew import STOPPING, Crew
+from hocket.instance.crew import Crew
 from hocket.instance.desk import Desk
 from hocket.instance.hand import Adopted, Hand
 from hocket.instance.limits import cores, open_files
 from hocket.instance.listener import url_of
 from hocket.instance.logs import set_up_logs
+from hocket.instance.place import STOPPING
 from hocket.instance.reloading import Reloader
 from hocket.instance.roles import Role
+from hocket.instance.signals import ends_with_terminal, is_cut_off
 from hocket.settings import Settings
 
 log = logging.getLogger("hocket")
@@ -54,6 +56,7 @@ class Plan(msgspec.Struct):
     reload_timeout: float
     log_format: str
     log_level: str
+    with_terminal: bool  # it ends when its terminal does
 
 
 def supervise(
@@ -91,6 +94,7 @@ def supervise(
         settings.reload_timeout,
         settings.log_format,
         settings.log_level,
+        ends_with_terminal(),
     )
     sys.stdout.flush()
     sys.stderr.flush()
@@ -135,7 +139,7 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._loop.add_signal_handler(number, self._stop)
         self._loop.add_signal_handler(signal.SIGCHLD, self._crew.look)
-        self._loop.add_signal_handler(signal.SIGHUP, self._reloader.soon)
+        self._loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         failed = None
         if self._plan.adopted is not None:
@@ -188,6 +192,12 @@ class Supervisor:
         if ready:
             ready[0].tell(Hear(), emitter.detach())
         emitter.close()
+
+    def _hung_up(self) -> None:
+        if is_cut_off(self._plan.with_terminal):
+            self._stop()
+        else:
+            self._reloader.soon()
 
     def _stop(self) -> None:
         """The first signal lets handlers end; a second one ends everything at once."""

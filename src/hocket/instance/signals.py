@@ -1,0 +1,57 @@
+"""Signals to the process that the user started: which of them mean an end, and that it comes."""
+
+from __future__ import annotations
+
+import faulthandler
+import functools
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+TERMINAL: Final = "/dev/tty"  # of this process, whatever its streams are
+STDERR: Final = 2
+
+
+@contextmanager
+def ending(tell: Callable[[], None], limit: float) -> Iterator[None]:
+    """SIGINT and SIGTERM call `tell` and mean an end within `limit` seconds, and a second one an
+    end at once, also while a handler of the app holds the event loop: the interpreter hears them
+    itself. What does not end is said, with where it stands, and cut off with status 1.
+    """
+
+    def told(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        faulthandler.dump_traceback_later(limit, exit=True, file=STDERR)
+        tell()
+
+    before = {each: signal.signal(each, told) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        for number, handler in before.items():
+            if signal.getsignal(number) is told:
+                signal.signal(number, handler)
+
+
+@functools.cache
+def ends_with_terminal() -> bool:
+    """Whether this was started from a terminal, and not with `nohup`. To be asked before there is a
+    handler of SIGHUP.
+    """
+    return signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _is_there()
+
+
+def is_cut_off(with_terminal: bool) -> bool:
+    """Whether SIGHUP says that the terminal has gone; else somebody wishes a reload."""
+    return with_terminal and not _is_there()
+
+
+def _is_there() -> bool:
+    try:
+        os.close(os.open(TERMINAL, os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:  # there was none, or it has hung up
+        return False
+    return True

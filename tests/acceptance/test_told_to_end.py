@@ -1,0 +1,145 @@
+"""Told to end, or left by its terminal, whatever the app does meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.programs import SOURCE, WITHIN, environment, program
+from tests.support import WebSocketClient, asynchronous
+
+HOCKET = [sys.executable, "-m", "hocket"]
+APP = "from hocket import App\napp = App()\n"
+HOLDING = """
+import asyncio, time
+from hocket import App
+app = App()
+@app.on("hold")
+def hold(socket):
+    while True:
+        time.sleep(0.01)
+@app.on("never ends")
+async def never(socket):
+    while True:
+        try:
+            await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            pass
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("event", ["hold", "never ends"])
+def test_what_does_not_end_is_cut_off_and_said(tmp_path: Path, event: str, workers: str) -> None:
+    """The first signal is enough, if one has patience: shortened here."""
+    source = "from hocket.instance import place, foreground\n"
+    source += "place.STOPPING = foreground.STOPPING = 1.0\n"
+    (tmp_path / "sitecustomize.py").write_text(source)
+    (tmp_path / "main.py").write_text(HOLDING)
+    env = {"PYTHONPATH": f"{tmp_path}:{SOURCE}"}
+    command = [*HOCKET, "run", "main:app", "--port", "0", "--workers", workers]
+    with program(*command, cwd=tmp_path, env=env) as server:
+        say(server.url(), f'42["{event}"]')
+        server.signal(signal.SIGTERM)
+        if workers == "1":
+            assert server.status() == 1
+            server.said("Timeout (0:00:01)!")
+            if event == "hold":
+                server.said("main.py")  # where it stands
+        else:
+            assert server.status() == 0
+            server.said("does not end within 1 s: it is killed")
+
+
+@asynchronous
+async def say(url: str, packet: str) -> None:
+    async with await WebSocketClient.joined(url) as client:
+        await client.say(packet)
+        await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_second_signal_ends_what_holds_the_loop(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "main.py").write_text(HOLDING)
+    with program(*HOCKET, "run", "main:app", "--port", "0", cwd=tmp_path) as server:
+        say(server.url(), '42["hold"]')
+        server.signal(number)
+        with pytest.raises(subprocess.TimeoutExpired):
+            server.process.wait(0.3)
+        server.signal(number)
+        assert server.status() in (-number, 128 + number)
+
+
+# Its terminal
+
+
+@contextlib.contextmanager
+def in_a_terminal(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A server that was started from one: it, and the terminal's other end."""
+    (folder / "main.py").write_text(APP)
+    outside, inside = pty.openpty()
+
+    def begin() -> None:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    command = [*words, *HOCKET, "run", "main:app", "--port", "0"]
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment(), preexec_fn=begin, stdin=inside, stdout=inside,
+        stderr=inside,
+    )  # fmt: skip
+    os.close(inside)
+    try:
+        yield process, outside
+    finally:
+        process.kill()
+        process.wait()
+
+
+def read_until(terminal: int, text: bytes) -> None:
+    said = b""
+    while text not in said:
+        said += os.read(terminal, 4096)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_end_of_its_terminal_ends_it_and_any_other_hangup_is_a_reload(
+    tmp_path: Path, workers: str
+) -> None:
+    with in_a_terminal(tmp_path, "env", f"HOCKET_WORKERS={workers}") as (process, terminal):
+        read_until(terminal, b"Hocket serves")
+        process.send_signal(signal.SIGHUP)
+        read_until(terminal, b"reloaded: ")
+        os.close(terminal)
+        assert process.wait(WITHIN) == 0
+
+
+def test_without_its_terminal_it_goes_on_if_that_was_wished(tmp_path: Path) -> None:
+    with in_a_terminal(tmp_path, "nohup") as (process, terminal):
+        read_until(terminal, b"nohup: ")
+        file = tmp_path / "nohup.out"
+        wait_for(lambda: file.exists() and "Hocket serves" in file.read_text())
+        os.close(terminal)
+        wait_for(lambda: "reloaded: " in file.read_text())
+        assert process.poll() is None
+        process.terminate()
+        assert process.wait(WITHIN) == 0
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + WITHIN
+    while not condition():
+        assert time.monotonic() < deadline, "what the test waited for did not happen"
+        time.sleep(0.01)
