@@ -91,6 +91,28 @@ async def test_who_never_reads_a_websocket() -> None:
 
 
 @asynchronous
+async def test_who_reads_what_is_larger_than_all_bounds_is_not_slow() -> None:
+    """And what comes behind it at once."""
+    async with crowd() as them:
+        for number in range(3):
+            them.site.app.emit("large", "x" * 5_000_000)
+            them.site.app.emit("small", number)
+            assert len(await them.reader.text()) > 5_000_000
+            assert await them.reader.text() == f'42["small",{number}]'
+        assert them.reasons == []
+
+
+@asynchronous
+async def test_the_log_tells_of_slow_clients(caplog: pytest.LogCaptureFixture) -> None:
+    async with crowd() as them:
+        sloth = await PollingClient.opened(them.site)
+        assert (await sloth.post("40")).body == b"ok"
+        await them.told()
+        said = "disconnected as slow consumers: 1 clients, for each of which over 100000 bytes"
+        assert said in caplog.text
+
+
+@asynchronous
 async def test_who_never_polls() -> None:
     async with crowd() as them:
         sloth = await PollingClient.opened(them.site)

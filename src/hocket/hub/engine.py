@@ -10,7 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from hocket.errors import FORCED_CLOSE, PARSE_ERROR, PING_TIMEOUT, TRANSPORT_CLOSE, PacketError
+from hocket.errors import (
+    FORCED_CLOSE,
+    PARSE_ERROR,
+    PING_TIMEOUT,
+    SLOW_CONSUMER,
+    TRANSPORT_CLOSE,
+    PacketError,
+)
 from hocket.hub.connection import CLOSED, Connection, Transport
 from hocket.hub.counts import Counts
 from hocket.hub.fanout import FanoutQueue, Pace
@@ -41,6 +48,7 @@ class Limits:
 
 FANOUT: Final = "fan-out"  # why nobody is read from: too much waits for clients here
 WORKERS: Final = "workers"  # or for another worker
+QUIET: Final = 1.0  # seconds between two lines about slow clients
 HELD: Final = 2.0  # seconds that a tick or a timer may be late; later, the loop was held
 
 
@@ -91,6 +99,8 @@ class Engine:
         self.layer: Layer
         self.connections: dict[str, Connection] = {}
         self.counts = Counts()
+        self._slow = 0  # clients of whom the log has not told yet
+        self._quiet_until = 0.0
         self._waiting_for_room: list[asyncio.Future[None]] = []
         self._paused: set[str] = set()
         # Other workers are producers too. They are not held up for another worker's sake: two that
@@ -269,12 +279,26 @@ class Engine:
         """
         self.loop.defer(lambda: self.close(connection, reason))
 
+    def _tell_of_slow(self) -> None:
+        """At most once a second: the log must not make it worse."""
+        self._slow += 1
+        if self.loop.clock() >= self._quiet_until:
+            log.warning(
+                "disconnected as slow consumers: %d clients, for each of which over %d bytes "
+                "(max_outbox) waited",
+                self._slow,
+                self.limits.max_outbox,
+            )
+            self._slow, self._quiet_until = 0, self.loop.clock() + QUIET
+
     def close(self, connection: Connection, reason: str) -> None:
         """End a session. Does nothing if it has ended."""
         if connection.closed:
             return
         self.connections.pop(connection.sid, None)
         self.counts.closed[reason] += 1
+        if reason == SLOW_CONSUMER:
+            self._tell_of_slow()
         connection.transport.finish(connection, reason)
         connection.outbox = CLOSED
         connection.receiver = connection.assembler = connection.inbox = None

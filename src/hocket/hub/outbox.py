@@ -16,7 +16,7 @@ class Backlog:
     """Bytes that wait until the client reads.
 
     Args:
-        limit: the most bytes that may wait for a connection.
+        limit: the most bytes that may wait for a connection behind what is being written.
         overflow: called, once, with the connection when they are more: a slow consumer.
         counts: of the worker, for the bytes of packets; what else is added is counted by whoever
             adds it.
@@ -49,10 +49,12 @@ class Backlog:
         self.size += len(data)
 
     def add(self, connection: Connection, data: bytes) -> None:
-        """One packet may be of any size; what comes on top of it counts against the bound."""
-        alone = not self._chunks
+        """What is being written may be of any size: a client that reads as fast as it can is not
+        slow. What waits behind that counts against the bound.
+        """
         self.append(data)
-        if self.size > self._limit and not alone and self._overflow is not None:
+        waits = self.size - len(self._chunks[0])
+        if waits > self._limit and self._overflow is not None:
             overflow, self._overflow = self._overflow, None
             overflow(connection)
 

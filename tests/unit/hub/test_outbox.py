@@ -95,6 +95,7 @@ def test_a_broken_pipe_is_told_to_the_caller(connection: Connection) -> None:
 def test_the_bound_counts_bytes_and_is_told_once(connection: Connection) -> None:
     told: list[Connection] = []
     box = Backlog(100, told.append)
+    box.add(connection, b"what is being written")
     box.add(connection, b"x" * 60)
     box.add(connection, b"x" * 40)
     assert told == []
@@ -112,12 +113,15 @@ def test_what_was_written_no_longer_counts(connection: Connection) -> None:
     assert told == []
 
 
-def test_one_packet_alone_may_be_of_any_size(connection: Connection) -> None:
+def test_what_is_being_written_may_be_of_any_size(connection: Connection) -> None:
+    """Whole, or the rest of it; what waits behind it is what counts."""
     told: list[Connection] = []
     box = Backlog(100, told.append)
-    box.add(connection, b"x" * 5_000)
+    box.add(connection, b"x" * 70_000)
+    box.add(connection, b"y" * 100)
+    box.write_out(Kernel(1_000, 0).write, FD)
     assert told == []
-    box.add(connection, b"x")
+    box.add(connection, b"z")
     assert told == [connection]
 
 
