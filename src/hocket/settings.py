@@ -189,7 +189,7 @@ class Settings:
         64, _number(int, 1, 100_000), "handlers of one client that may run at a time"
     )
     max_namespaces: int = setting(
-        64, _number(int, 1, 10_000), "namespaces that one client may join"
+        64, _number(int, 1, 10_000), "namespaces that one client may join; it is refused more"
     )
     request_timeout: float = setting(
         30.0, _seconds, "time in which an HTTP request must have come whole", "seconds"

@@ -207,12 +207,15 @@ class Hub:
     def _connect(
         self, connection: Connection, name: str, auth: dict[str, Any], as_json: bytes
     ) -> None:
-        if connection.sockets:
-            self._check_another(connection, name)
-        nsp = self.namespace(name) if len(as_json) <= MAX_AUTH else None
+        if connection.sockets and connection.socket_in(name) is not None:
+            raise PacketError(f"the client is already in {name}")
+        is_over = len(connection.sockets) >= self.engine.limits.max_namespaces
+        is_long = len(as_json) > MAX_AUTH
+        nsp = None if is_over or is_long else self.namespace(name)
         if nsp is None:
-            long = len(as_json) > MAX_AUTH
-            why = f"auth is over {MAX_AUTH} bytes" if long else "Invalid namespace"
+            why = f"auth is over {MAX_AUTH} bytes" if is_long else "Invalid namespace"
+            if is_over:
+                why = f"over {self.engine.limits.max_namespaces} namespaces on one connection"
             self.fanout.send(connection, _refusal_packet(name, ConnectError(why)))
             return
         socket = Socket(self.engine.loop.new_id(), nsp, connection, as_json if auth else b"")
@@ -226,15 +229,6 @@ class Hub:
             self.dispatch.connect(socket, auth, self._accept, self._refuse, self.guard)
         else:
             self._accept(socket)
-
-    def _check_another(self, connection: Connection, name: str) -> None:
-        """Whether a client may enter one more namespace; raises PacketError."""
-        if connection.socket_in(name) is not None:
-            raise PacketError(f"the client is already in {name}")
-        if len(connection.sockets) >= self.engine.limits.max_namespaces:
-            raise PacketError(
-                f"over {self.engine.limits.max_namespaces} namespaces on one connection"
-            )
 
     def _accept(self, socket: Socket) -> None:
         """What `connect` handlers let in."""
