@@ -90,6 +90,13 @@ def test_nothing_is_to_do_where_everything_fits(machine: dict[str, str]) -> None
     assert advice(50_000, workers=3) == {}
 
 
+def test_queues_need_not_be_longer_than_there_are_users(machine: dict[str, str]) -> None:
+    machine["/proc/sys/net/core/somaxconn"] = "2048"
+    machine["/proc/sys/net/ipv4/tcp_max_syn_backlog"] = "2048"
+    assert advice(2_000) == {}
+    assert len(advice(3_000)) == 2
+
+
 def test_each_limit_has_its_advice(machine: dict[str, str]) -> None:
     assert "--workers 3 (or --max-connections 50000)" in advice(50_000)["open files"]
     machine["/proc/sys/net/core/somaxconn"] = "128"

@@ -231,7 +231,8 @@ async def test_it_expires_over_polling_and_events_too() -> None:
         await absent.poll()
         await eventually(lambda: len(ended.reasons) == 2)
         told = (await absent.poll()).body.decode()
-        assert told.endswith('42["token-expired",{"code":"token-expired"}]\x1e1')
+        assert told.endswith('42["token-expired",{"code":"token-expired"}]')
+        assert (await absent.poll()).body == b"1"
 
         bearer = f"Authorization: Bearer {token(lifetime=0.6)}"
         answer = await ask(site, "GET", "/events", bearer)

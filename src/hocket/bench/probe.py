@@ -98,5 +98,6 @@ def explain(plan: Plan, failures: Counter[str]) -> str:
     if why.startswith("refused by the app"):
         return f"{url}: {why}: --auth gives what its connect handler wants"
     if why.startswith("HTTP 40") and not plan.raw:
-        return f"{url}{plan.path.lstrip('/')}: {why}: is Socket.IO there? See --path, and --raw"
+        there = f"{'https' if plan.target.tls else 'http'}://{plan.target.host}{plan.path}"
+        return f"{there}: {why}: is Socket.IO there? See --path, and --raw"
     return f"{url}: {why}"

@@ -171,10 +171,12 @@ class Named(Message, frozen=True, tag=31):
 
 
 class Farewell(Message, frozen=True, tag=32):
-    """The last packets of a session that polled, and that the old process has closed."""
+    """The answers that are left for a session that polled and that the old process has closed, the
+    last one first.
+    """
 
     sid: str
-    packets: bytes
+    answers: list[bytes]
 
 
 # about what the old process had

@@ -7,7 +7,7 @@ import importlib
 import shlex
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,9 @@ def run(args: argparse.Namespace) -> None:
 def find_app(name: str) -> App:
     """The App that `module:app` names; raises UsageError with what is wrong about it."""
     module_name, colon, attribute = name.partition(":")
+    if module_name.endswith(".py") or "/" in module_name:
+        right = f"{Path(module_name).stem}:{attribute or 'app'}"
+        raise UsageError(f"{name!r} is a file: in its folder, name the module, as in {right}")
     if not module_name or not colon or not attribute:
         raise UsageError(f"{name!r} is not of the form module:app, such as main:app")
     sys.path.insert(0, str(Path.cwd()))
@@ -89,9 +92,19 @@ def _refuse_to_run(app: App, flags: Mapping[str, Any]) -> None:
 def _failure(name: str, error: Exception) -> str:
     if isinstance(error, SyntaxError):  # says itself where
         return f"module {name!r} cannot be imported: {type(error).__name__}: {error}"
-    where = traceback.extract_tb(error.__traceback__)[-1]
+    where = _where(traceback.extract_tb(error.__traceback__))
     place = f"{Path(where.filename).name}, line {where.lineno}"
     return f"module {name!r} cannot be imported: {type(error).__name__}: {error} ({place})"
+
+
+def _where(frames: Sequence[traceback.FrameSummary]) -> traceback.FrameSummary:
+    """The last line of the user's own: what it called, a package maybe, is not at fault."""
+    own = [frame for frame in frames if _is_own(Path(frame.filename), Path.cwd())]
+    return (own or frames)[-1]
+
+
+def _is_own(file: Path, folder: Path) -> bool:
+    return file.is_relative_to(folder) and "site-packages" not in file.parts
 
 
 def _apps_in(module: Any) -> str:

@@ -62,8 +62,8 @@ def examine(users: int, workers: int) -> list[Finding]:
     """Everything but `memory`. Takes milliseconds."""
     return [
         _files(users, workers),
-        _queue("net.core.somaxconn", "connections that may wait to be accepted"),
-        _queue("net.ipv4.tcp_max_syn_backlog", "connections that may be half open"),
+        _queue("net.core.somaxconn", "connections that may wait to be accepted", users),
+        _queue("net.ipv4.tcp_max_syn_backlog", "connections that may be half open", users),
         *_ports(users),
         *_socket_memory(users),
         _package("uvloop", "the event loop is slower without it"),
@@ -95,11 +95,12 @@ def _files(users: int, workers: int) -> Finding:
     return Finding("open files", found, advice)
 
 
-def _queue(name: str, meaning: str) -> Finding:
+def _queue(name: str, meaning: str, users: int) -> Finding:
+    """More than there are do not come at once."""
     text = read("/proc/sys/" + name.replace(".", "/"))
     if not text:
         return Finding(name, "not on this system")
-    if int(text) >= BACKLOG:
+    if int(text) >= min(BACKLOG, users):
         return Finding(name, f"{text} {meaning}")
     return Finding(name, f"{text} {meaning}", f"sysctl -w {name}={BACKLOG}, for storms of clients")
 

@@ -121,7 +121,7 @@ class Heir:
         elif isinstance(message, Ended):
             self._broker.left.discard(message.sid)
         elif isinstance(message, Farewell):
-            self._worker.gateway.polling.keep_farewell(message.sid, message.packets)
+            self._worker.gateway.polling.keep_farewell(message.sid, message.answers)
         elif isinstance(message, Coming):
             self._broker.since = []
             self._broker.send(OLD, Go(message.sids))

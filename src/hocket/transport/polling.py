@@ -146,7 +146,7 @@ class PollingTransport(SessionTransport):
         self._answer = answer
         self._call_later = engine.loop.call_later
         self._patience = engine.limits.ping_timeout
-        self._farewells: dict[str, bytes] = {}
+        self._farewells: dict[str, list[bytes]] = {}  # answers, the last one first
 
     # Requests
 
@@ -219,8 +219,14 @@ class PollingTransport(SessionTransport):
         return True
 
     def farewell(self, sid: str) -> bytes | None:
-        """The last packets of a session that the server closed while no poll waited; given once."""
-        return self._farewells.pop(sid, None)
+        """The next answer that is left for a session that the server closed; each is given once."""
+        answers = self._farewells.get(sid)
+        if answers is None:
+            return None
+        answer = answers.pop()
+        if not answers:
+            self._forget(sid)
+        return answer
 
     def _forget(self, sid: str) -> None:
         self._farewells.pop(sid, None)
@@ -235,14 +241,14 @@ class PollingTransport(SessionTransport):
         fields = [*stream.transport.date(), _TEXT, _NO_STORE, *headers]
         self._answer(stream, response(200, fields, payload))
 
-    def take_farewells(self) -> dict[str, bytes]:
+    def take_farewells(self) -> dict[str, list[bytes]]:
         """All of them, by session: another process gives them from now on."""
         taken, self._farewells = self._farewells, {}
         return taken
 
-    def keep_farewell(self, sid: str, last: bytes) -> None:
-        """Of a session that another process had."""
-        self._farewells[sid] = last
+    def keep_farewell(self, sid: str, answers: list[bytes]) -> None:
+        """Of a session that has ended, here or in another process."""
+        self._farewells[sid] = answers
         self._call_later(FAREWELL, lambda: self._forget(sid))
 
     # What SessionTransport calls
@@ -306,13 +312,22 @@ class PollingTransport(SessionTransport):
             self._turn_away(queue)
             return
         last = NOOP_PACKET if reason == TRANSPORT_CLOSE else CLOSE_PACKET
-        if reason == PING_TIMEOUT or queue.poll is not None:
+        if reason in (SERVER_CLOSED, TOKEN_EXPIRED):
+            self._say_goodbye(connection, queue)
+        elif reason == PING_TIMEOUT or queue.poll is not None:
             queue.packets.append(last)
             self._flush(queue, last=True)
-        elif reason in (SERVER_CLOSED, TOKEN_EXPIRED):
-            queue.packets.append(last)
-            self._farewells[connection.sid] = queue.payload()
-            self._call_later(FAREWELL, lambda: self._forget(connection.sid))
+
+    def _say_goodbye(self, connection: Connection, queue: PollQueue) -> None:
+        """What waits, and then, in an answer of its own, `close`: socket.io-client takes that
+        before what came with it, and would not hear that it was the server that disconnected it.
+        """
+        answers = [form for form in (queue.payload(), CLOSE_PACKET.form(POLLING)) if form]
+        if queue.poll is not None:
+            stream, queue.poll = queue.poll, None
+            self._respond(stream, answers.pop(0), queue.poll_headers)
+        if answers:
+            self.keep_farewell(connection.sid, answers[::-1])
 
     def _turn_away(self, queue: PollQueue) -> None:
         """The server stops. A `close` packet would make some clients stay away; an error makes all

@@ -73,7 +73,7 @@ async def test_volatile_events_are_dropped_while_no_poll_waits() -> None:
 async def test_who_is_disconnected_between_two_polls_is_told_at_the_next() -> None:
     async with polled() as (site, client):
         only_socket(site).disconnect(close=True)
-        assert (await client.poll()).body == b"41\x1e1"
+        assert [(await client.poll()).body for _ in range(2)] == [b"41", b"1"]
         assert (await client.poll()).status == 400
 
 
@@ -167,4 +167,4 @@ async def test_the_last_answer_holds_everything() -> None:
         for number in range(40):
             only_socket(site).emit("e", number)
         only_socket(site).disconnect(close=True)
-        assert len(await client.hear()) == 42
+        assert len(await client.hear()) == 41
