@@ -82,6 +82,30 @@ def test_the_second_signal_ends_what_holds_the_loop(tmp_path: Path, number: sign
         assert server.status() in (-number, 128 + number)
 
 
+@asynchronous
+async def runs(url: str, version: int) -> None:
+    async with await WebSocketClient.joined(url) as client:
+        await client.say('421["version"]')
+        assert await client.text() == f"431[{version}]"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_program_that_goes_to_another_folder_has_workers_and_reloads(
+    tmp_path: Path, workers: str
+) -> None:
+    source = APP + "import os\nos.chdir('/')\n@app.on('version')\ndef version(socket):\n"
+    source += "    return 1\napp.run(port=0)\n"
+    (tmp_path / "main.py").write_text(source)
+    env = {"HOCKET_WORKERS": workers}
+    with program(sys.executable, "main.py", cwd=tmp_path, env=env) as server:
+        url = server.url()
+        runs(url, 1)
+        (tmp_path / "main.py").write_text(source.replace("return 1", "return 2"))
+        server.signal(signal.SIGHUP)
+        server.said("reloaded: ")
+        runs(url, 2)
+
+
 # Its terminal
 
 

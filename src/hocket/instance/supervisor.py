@@ -14,6 +14,7 @@ import os
 import signal
 import socket as sockets
 import sys
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -103,8 +104,12 @@ def supervise(
 
 
 def command() -> list[str]:
-    """How this program was started."""
-    return [sys.executable, *sys.orig_argv[1:]]
+    """How this program was started, from whatever folder it has gone to since."""
+    words = sys.orig_argv[1:]
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if script is not None and sys.argv[0] in words:
+        words[words.index(sys.argv[0])] = str(Path(script).absolute())
+    return [sys.executable, *words]
 
 
 def describe(settings: Settings, roles: list[Role]) -> str:
