@@ -315,3 +315,12 @@ async def time_of_end(client: WebSocketClient) -> float:
     assert await client.close_code() == 1001
     client.close()
     return time.monotonic()
+
+
+def test_what_no_emitter_can_be_for(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="run_dir is empty"):
+        Emitter("")
+    with pytest.raises(ValueError, match="begins with a slash: 'admin'"):
+        Emitter(tmp_path, "admin")
+    with pytest.raises(ValueError, match="begins with a slash: 'admin'"):
+        Emitter(tmp_path).namespace("admin")

@@ -24,7 +24,8 @@ NUMBERS: Final[dict[str, tuple[type, float, float, float, str]]] = {
     "connections": (int, 1000, 1, 10_000_000, "clients"),
     "processes": (int, 0, 0, 1024, "of the load generator; 0: one a core, more where one may not "
                   "open enough files"),
-    "rooms": (int, 1000, 1, 10_000_000, "rooms, over which the clients are spread"),
+    "rooms": (int, 1000, 1, 10_000_000, "rooms, over which the clients are spread; not given: no "
+              "more than there are clients"),
     "rate": (float, 0, 0, 1e7, "a second, all together: echoes, rounds, clients replaced; 0: "
              "answers set the pace"),
     "seconds": (float, 10, 0.1, 86_400, "how long, for echo and churn, and rounds with a rate"),
@@ -145,6 +146,8 @@ def make_plan(args: argparse.Namespace) -> Plan:
 
     numbers = {name: _number(name, getattr(args, name)) for name in NUMBERS}
     target = find(args.url, args.allow_remote)
+    if args.rooms is None:
+        numbers["rooms"] = min(numbers["rooms"], numbers["connections"])
     processes = numbers.pop("processes")
     plan = plans.Plan(
         target=target,

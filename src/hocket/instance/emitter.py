@@ -79,6 +79,12 @@ class Line:
             self._close()
 
 
+def _everyone_in(namespace: str) -> Chosen:
+    if not namespace.startswith("/"):
+        raise ValueError(f"a namespace's name begins with a slash: {namespace!r}")
+    return Chosen(namespace)
+
+
 class Emitter:
     """Whom events go to, in a running server; immutable, as Target: each method that chooses gives
     a new one. May be used from any thread, and in processes that are forked.
@@ -91,6 +97,8 @@ class Emitter:
         namespace: such as "/".
         timeout: seconds that a call waits while the server takes nothing.
 
+    Raises: ValueError for no folder, and for a namespace without a leading slash.
+
     Methods raise UsageError when no server answers there, Overloaded when it takes nothing for
     `timeout` seconds, TypeError for a room that is no str. At most once: what is on its way when
     the server ends is lost.
@@ -99,12 +107,14 @@ class Emitter:
     def __init__(
         self, run_dir: str | os.PathLike[str], namespace: str = "/", timeout: float = 5.0
     ) -> None:
+        if not os.fspath(run_dir):
+            raise ValueError("run_dir is empty: it is the server's setting of that name")
         self._line = Line(run_dir, timeout)
-        self._chosen = Chosen(namespace)
+        self._chosen = _everyone_in(namespace)
 
     def namespace(self, name: str) -> Emitter:
-        """Everyone in another namespace."""
-        return self._but(Chosen(name))
+        """Everyone in another namespace. Raises ValueError for a name without a leading slash."""
+        return self._but(_everyone_in(name))
 
     def to(self, *rooms: str) -> Emitter:
         """Whoever is in any of these rooms (str), or has one of these socket ids, too. Raises

@@ -185,6 +185,15 @@ def test_one_source_address_is_enough_for_10_000() -> None:
 # Flags
 
 
+@pytest.mark.parametrize(("words", "rooms"), [(("70",), 70), (("5000",), 1000)])
+def test_no_more_rooms_than_clients_unless_asked_for(words: tuple[str, ...], rooms: int) -> None:
+    url = "http://127.0.0.1:81"
+    made = make_plan(arguments(url, "--scenario=rooms", "--connections", *words))
+    assert made.rooms == rooms
+    with pytest.raises(UsageError, match="80 rooms need as many --connections"):
+        make_plan(arguments(url, "--scenario=rooms", "--connections=70", "--rooms=80"))
+
+
 def test_flags_make_a_plan() -> None:
     made = make_plan(
         arguments(
