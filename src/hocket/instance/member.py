@@ -172,7 +172,7 @@ class WorkerMember(Member):
             self.worker.open(self._listener)
         elif isinstance(message, Hear) and files:
             self._hear(sockets.socket(fileno=files.pop()))
-        elif isinstance(message, GiveWay) and files:
+        elif isinstance(message, GiveWay) and files and not self.end.is_set():
             heir = sockets.socket(fileno=files.pop())
             self._giver = Giver(self.worker, heir, lambda: self.say(Gives()))
             self._giving = self.loop.create_task(self._give_way(self._giver))
