@@ -56,6 +56,8 @@ async def until(socket: Socket, path: str) -> int:
 if __name__ == "__main__":
     app.run()
 """
+# Handlers that run when it stops have half a second instead of five.
+HASTY = "import hocket.instance.worker\nhocket.instance.worker.SHUTDOWN = 0.5\n" + APP
 TRANSPORTS = (["websocket"], ["polling"], ["polling", "websocket"])
 
 
@@ -289,11 +291,11 @@ async def test_a_handler_runs_on_over_several_reloads(tmp_path: Path) -> None:
 
 @asynchronous
 async def test_a_new_process_that_dies_while_it_takes_over_is_replaced(tmp_path: Path) -> None:
-    with serving(tmp_path, 1) as (server, url):
+    with serving(tmp_path, 1, HASTY) as (server, url):
         client = await WebSocketClient.joined(url)
         await client.say('421["slow",30]')  # the old one waits for it
         await asyncio.sleep(0.1)
-        (tmp_path / "main.py").write_text(APP.replace("VERSION = 1", "VERSION = 2"))
+        (tmp_path / "main.py").write_text(HASTY.replace("VERSION = 1", "VERSION = 2"))
         reload(server)
         (new,) = workers(server)
         os.kill(new, signal.SIGKILL)
@@ -335,7 +337,7 @@ async def test_many_reloads_leave_everything_as_it_was(tmp_path: Path, count: in
 async def test_stopping_does_not_wait_for_what_a_reload_waits_for(
     tmp_path: Path, count: int
 ) -> None:
-    with serving(tmp_path, count) as (server, url):
+    with serving(tmp_path, count, HASTY) as (server, url):
         client = await WebSocketClient.joined(url)
         await client.say('421["slow",30]')
         await asyncio.sleep(0.1)

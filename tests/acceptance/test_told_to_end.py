@@ -40,8 +40,7 @@ async def never(socket):
 """
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("event", ["hold", "never ends"])
+@pytest.mark.parametrize(("event", "workers"), [("hold", "1"), ("hold", "2"), ("never ends", "1")])
 def test_what_does_not_end_is_cut_off_and_said(tmp_path: Path, event: str, workers: str) -> None:
     """The first signal is enough, if one has patience: shortened here."""
     source = "from hocket.instance import place, foreground\n"

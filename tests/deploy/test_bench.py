@@ -58,7 +58,6 @@ def measured(tmp_path: Path, front: Front, *words: str) -> Any:
     [
         ("--scenario=broadcast", "--transport=upgrade"),
         ("--scenario=echo", "--size=60000"),  # more than a record of TLS, and than a buffer holds
-        ("--scenario=storm",),
         ("--scenario=churn", "--rate=40"),
     ],
     ids=" ".join,

@@ -307,8 +307,9 @@ async def test_who_is_introduced_to_an_old_process_is_known_to_the_new_one() -> 
         giver.pass_link(7, WORKER, another[0].detach())
         await asyncio.wait_for(took.wait(), 5)
         assert await giving
-        assert new.broker is not None
-        assert sorted(new.broker.peers) == [1, 7]
+        broker = new.broker
+        assert broker is not None
+        await eventually(lambda: sorted(broker.peers) == [1, 7])
         await giver.part()
         await new.stop()
         another[1].close()
@@ -850,7 +851,10 @@ async def test_who_is_left_hears_all_that_is_published_once_and_in_order() -> No
 
 
 @asynchronous
-async def test_what_runs_too_long_is_cut_off_at_the_limit(caplog: Any) -> None:
+async def test_what_runs_too_long_is_cut_off_at_the_limit(
+    caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hocket.instance.worker.SHUTDOWN", 0.5)
     async with serving(make_app()) as site:
         client = await joined(site)
         await client.say('421["slow",30]')
