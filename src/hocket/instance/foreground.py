@@ -61,7 +61,10 @@ def run(
 
 def _serve_alone(foreground: Foreground) -> None:
     limit = STOPPING + foreground.drain_time
-    with ending(foreground.tell, limit), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with (
+        ending(foreground.tell, foreground.hung_up, limit),
+        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+    ):
         runner.run(foreground.serve())
 
 
@@ -93,7 +96,6 @@ class Foreground:
         """Until SIGINT or SIGTERM."""
         worker = self._worker
         self._loop = asyncio.get_running_loop()
-        self._loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         with ExitStack() as ours:
             if worker.settings.run_dir:
                 from hocket.broker.roles import WORKER  # lazy: for those who have a run_dir
@@ -105,18 +107,22 @@ class Foreground:
                 await self._serve_on()
 
     def tell(self) -> None:
-        """To end; from a signal handler."""
-        if self._loop is None:
-            self._stop.set()
-        else:
-            with suppress(RuntimeError):  # it has ended, and this process is about to
-                self._loop.call_soon_threadsafe(self._stop.set)
+        """To end; from a signal handler, in the loop's own thread."""
+        self._set(self._stop)
 
-    def _hung_up(self) -> None:
+    def hung_up(self) -> None:
+        """As `tell`, if the terminal has gone; else to reload."""
         if is_cut_off(ends_with_terminal()):
             signal.raise_signal(signal.SIGTERM)
         else:
-            self._reload.set()
+            self._set(self._reload)
+
+    def _set(self, event: asyncio.Event) -> None:
+        """At once, for whoever looks before this process becomes another; and wake the loop."""
+        event.set()
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it has ended, and this process is about to
+                self._loop.call_soon_threadsafe(_nothing)
 
     async def _serve_on(self) -> None:
         worker, loop = self._worker, asyncio.get_running_loop()
@@ -210,6 +216,10 @@ class Foreground:
                 log.exception("internal error while reloading: the server ends")
                 self._stop.set()
                 raise
+
+
+def _nothing() -> None:
+    """What a loop does that was woken."""
 
 
 def _loop_factory() -> Any:

@@ -16,7 +16,7 @@ from hocket.instance.handover import Giver
 from hocket.instance.place import STOPPING
 from hocket.instance.reloading import DIES, FAILS, NOT, SLOW, STARTING, STOPS
 from hocket.instance.roles import roles_of
-from hocket.instance.supervisor import command, supervise
+from hocket.instance.supervisor import block_signals, command, supervise
 from hocket.instance.worker import Worker
 
 log = logging.getLogger("hocket")
@@ -98,6 +98,7 @@ class Renewal:
             await self._kill()
         else:
             adopted = new.process.pid, new.channel.detach().fd
+        block_signals()  # what comes from now on is for the supervisor
         asked = self._stop.is_set(), self._reload.is_set()
         supervise(
             self._listener, self._worker.settings, self._roles, adopted, *asked, self._desk_fd

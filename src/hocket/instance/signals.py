@@ -15,10 +15,11 @@ STDERR: Final = 2
 
 
 @contextmanager
-def ending(tell: Callable[[], None], limit: float) -> Iterator[None]:
-    """SIGINT and SIGTERM call `tell` and mean an end within `limit` seconds, and a second one an
-    end at once, also while a handler of the app holds the event loop: the interpreter hears them
-    itself. What does not end is said, with where it stands, and cut off with status 1.
+def ending(tell: Callable[[], None], hung_up: Callable[[], None], limit: float) -> Iterator[None]:
+    """SIGHUP calls `hung_up`. SIGINT and SIGTERM call `tell` and mean an end within `limit`
+    seconds, and a second one an end at once, also while a handler of the app holds the event loop:
+    the interpreter hears them itself. What does not end is said, with where it stands, and cut off
+    with status 1.
     """
 
     def told(number: int, frame: object) -> None:
@@ -26,13 +27,17 @@ def ending(tell: Callable[[], None], limit: float) -> Iterator[None]:
         faulthandler.dump_traceback_later(limit, exit=True, file=STDERR)
         tell()
 
-    before = {each: signal.signal(each, told) for each in (signal.SIGINT, signal.SIGTERM)}
+    def hangs_up(number: int, frame: object) -> None:
+        hung_up()
+
+    handlers = {signal.SIGINT: told, signal.SIGTERM: told, signal.SIGHUP: hangs_up}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
         faulthandler.cancel_dump_traceback_later()
         for number, handler in before.items():
-            if signal.getsignal(number) is told:
+            if signal.getsignal(number) is handlers[number]:
                 signal.signal(number, handler)
 
 

@@ -77,7 +77,7 @@ def supervise(
         stopping, reload: whether it has been told to stop, to reload.
         desk: the fd of the desk's socket, if this process has one.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the supervisor has its handlers
+    block_signals()
     kept = [listener.fileno(), desk, *(adopted[1:] if adopted else ())]
     for fd in [fd for fd in kept if fd >= 0]:
         os.set_inheritable(fd, True)
@@ -101,6 +101,11 @@ def supervise(
     sys.stderr.flush()
     program = [sys.executable, "-m", __name__, msgspec.json.encode(plan).decode()]
     os.execv(sys.executable, program)  # noqa: S606 - no shell, and our own program
+
+
+def block_signals() -> None:
+    """Until the supervisor has its handlers."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 def command() -> list[str]:
