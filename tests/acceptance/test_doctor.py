@@ -188,3 +188,22 @@ def test_a_container_has_less_memory_than_its_machine(
     machine["/proc/meminfo"] = f"MemTotal: 1 kB\nMemAvailable:  {8 << 20} kB"
     machine.update({f"/sys/fs/cgroup/{name}": text for name, text in limits.items()})
     assert checkup._free_memory() == free
+
+
+@pytest.mark.parametrize(
+    ("configured", "flag", "told"),
+    [
+        ("'--prefix=/opt/python' '--enable-shared'", "-fprofile-use", True),  # pyenv
+        ("'--enable-optimizations' '--with-lto'", "-fprofile-use", False),  # a container
+        ("'--enable-shared' '--prefix=/usr'", "", False),  # Debian
+        (None, None, False),  # Windows
+    ],
+)
+def test_a_python_that_could_be_quicker_is_told(
+    monkeypatch: pytest.MonkeyPatch, configured: str | None, flag: str | None, told: bool
+) -> None:
+    known = {"CONFIG_ARGS": configured, "PGO_PROF_USE_FLAG": flag}
+    monkeypatch.setattr("sysconfig.get_config_var", known.get)
+    found = {each.what: each for each in checkup.examine(100, 1)}["Python"]
+    assert ("without --enable-optimizations" in found.found) == told
+    assert found.advice == ""  # it works as it is

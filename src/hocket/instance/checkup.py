@@ -8,6 +8,7 @@ import os
 import socket as sockets
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -150,10 +151,27 @@ def _package(name: str, why: str) -> Finding:
 
 
 def _python() -> Finding:
+    found = [python()]
+    if _is_built_plainly():
+        found.append("a connection takes 15 % less CPU with them")
+    if sys.version_info < (3, 12):
+        found.append("from 3.12 on `async def` handlers start 2-3 us quicker")
+    return Finding("Python", "; ".join(found))
+
+
+def python() -> str:
+    """Its version, and that it could be quicker if it could."""
     version = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info >= (3, 12):
-        return Finding("Python", version)
-    return Finding("Python", f"{version}; from 3.12 on `async def` handlers start 2-3 us quicker")
+    return f"{version}, built without --enable-optimizations" if _is_built_plainly() else version
+
+
+def _is_built_plainly() -> bool:
+    """As pyenv builds it unless told otherwise; distributions, containers and installers do not.
+    Debian's Python has neither the one nor the other word for it.
+    """
+    configured = sysconfig.get_config_var("CONFIG_ARGS") or ""
+    could_be = sysconfig.get_config_var("PGO_PROF_USE_FLAG")
+    return bool(configured and could_be) and "--enable-optimizations" not in configured
 
 
 # Memory

@@ -16,6 +16,8 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
+from hocket.instance import checkup
+
 PROC = Path("/proc")
 PEERS = Path(__file__).resolve().parent / "crowd"
 PINNED = {  # where a version stands, and how
@@ -147,7 +149,7 @@ def facts(build: Path) -> dict[str, str | int]:
         "cpu": _cpu_model(),
         "cores": os.cpu_count() or 1,
         "kernel": platform.release(),
-        "python": platform.python_version(),
+        "python": checkup.python(),
     }
     found |= _programs()
     for package in ("hocket", "uvloop", "httptools", "msgspec"):
