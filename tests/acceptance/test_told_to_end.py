@@ -166,3 +166,21 @@ def wait_for(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "what the test waited for did not happen"
         time.sleep(0.01)
+
+
+FORKS = """
+import os, signal
+os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGTERM))
+from hocket.instance.place import leave_signals
+leave_signals()
+if not (child := os.fork()):
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+print(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+"""
+
+
+def test_a_child_that_is_ended_as_it_begins_ends() -> None:
+    """A worker leaves signals to its supervisor, and what it forks does not, from the first."""
+    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=20)
+    assert done.stdout == "-15\nset()\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
@@ -69,7 +70,7 @@ def leave_signals() -> None:
     """
     for number in _FOR_ALL:
         signal.signal(number, _leave)
-    os.register_at_fork(after_in_child=_hear_signals)
+    os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_hear_signals)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
 
@@ -77,10 +78,23 @@ def _leave(number: int, frame: object) -> None:
     """It is for the supervisor."""
 
 
+_masks: Final = threading.local()  # of threads that fork: the signals they had blocked before
+
+
+def _hold() -> None:
+    """What comes to a child before it hears for itself is not left to the supervisor."""
+    _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_ALL)
+
+
+def _let_go() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _masks.before)
+
+
 def _hear_signals() -> None:
     for number in _FOR_ALL:
         if signal.getsignal(number) is _leave:
             signal.signal(number, signal.SIG_DFL)
+    _let_go()
 
 
 PR_SET_PDEATHSIG: Final = 1  # prctl(2)
