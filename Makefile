@@ -9,6 +9,7 @@ BENCH_VENV := .venv-bench
 FUZZ_VENV := .venv-fuzz
 LOCK_VENV := .venv-lock
 TESTS := tests
+JOBS := $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1)
 NODE_TESTS := tests/node
 
 RUNTIME := requirements/runtime.lock requirements/build.lock
@@ -67,8 +68,8 @@ help:  ## List the targets
 serve: $(VENV_READY)  ## Run the chat and notification server (flags: ARGS="--port 9000")
 	@exec $(VENV)/bin/hocket serve $(ARGS)
 
-test: $(DEV_READY) $(if $(shell command -v npm),$(NODE_READY))  ## Run every test (some: TESTS=tests/unit, ARGS="-k rooms")
-	@exec $(DEV_VENV)/bin/pytest $(TESTS) $(ARGS)
+test: $(DEV_READY) $(if $(shell command -v npm),$(NODE_READY))  ## Run every test (some: TESTS=tests/unit, ARGS="-k rooms"; one after the other: JOBS=0)
+	@exec $(DEV_VENV)/bin/pytest -n $(JOBS) --dist worksteal $(TESTS) $(ARGS)
 
 check: $(DEV_READY)  ## Lint, formatting, types and the import order
 	$(DEV_VENV)/bin/ruff check --quiet

@@ -7,13 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.ahead import ahead
 from tests.integration.programs import ROOT, environment
 
 SCENARIOS = [
@@ -27,37 +24,20 @@ PUSHES = {"webpush": "nginx", "apns": "nghttpd", "fcm": "nginx", "webhook": "ngi
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")
 
 
-Done = subprocess.CompletedProcess[str]
-
-
-def bench(*words: str) -> Done:
+def bench(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "benchmarks", *words]
     return subprocess.run(
         command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120
     )
 
 
-@pytest.fixture(scope="module")
-def runs(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Future[tuple[Done, Path]]]]:
-    def run(scenario: str) -> tuple[Done, Path]:
-        results = tmp_path_factory.mktemp(scenario)
-        flags = ["--quick", "--peers", "c,hocket", "--repeats", "1", "--results", str(results)]
-        return bench(scenario, *flags), results / f"{scenario}.md"
-
-    with ahead(request, "scenario", run, at_a_time=3) as futures:
-        yield futures
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_a_scenario_runs_from_end_to_end(
-    scenario: str, runs: dict[str, Future[tuple[Done, Path]]]
-) -> None:
-    done, file = runs[scenario].result()
+def test_a_scenario_runs_from_end_to_end(scenario: str, tmp_path: Path) -> None:
+    flags = ["--quick", "--peers", "c,hocket", "--repeats", "1", "--results", str(tmp_path)]
+    done = bench(scenario, *flags)
     assert done.returncode == 0, done.stderr
-    page = file.read_text()
+    page = (tmp_path / f"{scenario}.md").read_text()
     head, _, first, *_ = page[page.index("| |") :].splitlines()
     assert re.search(r"\| Hocket[^|]*\|$", head)
     assert re.search(r"\| [0-9.]+ \|$", first), page

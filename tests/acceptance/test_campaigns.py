@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import Future
 
 import pytest
 
 from campaigns.runs import RUNS
 from campaigns.verdict import at_most, exactly, show
-from tests.acceptance.ahead import ahead
 from tests.integration.programs import ROOT, environment
 
 SHORT = {
@@ -21,14 +18,15 @@ SHORT = {
     "churn": "--clients 100 --rate 50 --minutes 0.05",
     "notify-kill": "--devices 300 --kills 4 --every 0.6 --pace 100",
 }
-TIMES = ("echo p99", "longest echo", "longest silence", "workers are gone", "back")
+TIMES = ("echo p99", "longest echo", "longest silence", "workers are gone", "back", "came and went")
 
 
-Done = subprocess.CompletedProcess[str]
-
-
-def run(name: str) -> Done:
-    return subprocess.run(
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHORT)
+def test_a_campaign(name: str) -> None:
+    if name == "notify-kill":
+        pytest.importorskip("aiohttp", reason="the extra `push` is not installed")
+    done = subprocess.run(
         [sys.executable, "-m", "campaigns", name, *SHORT[name].split()],
         cwd=ROOT,
         env=environment(),
@@ -36,20 +34,6 @@ def run(name: str) -> Done:
         text=True,
         timeout=100,
     )
-
-
-@pytest.fixture(scope="module")
-def runs(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Done]]]:
-    with ahead(request, "name", run, at_a_time=3) as futures:
-        yield futures
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SHORT)
-def test_a_campaign(name: str, runs: dict[str, Future[Done]]) -> None:
-    if name == "notify-kill":
-        pytest.importorskip("aiohttp", reason="the extra `push` is not installed")
-    done = runs[name].result()
     lines = [line for line in done.stdout.splitlines() if "  asked " in line]
     assert lines, done.stderr
     wrong = [line for line in lines if line.endswith("NOT OK")]
