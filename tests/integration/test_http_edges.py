@@ -433,3 +433,59 @@ async def test_what_a_slow_client_was_sent_before_the_end_arrives() -> None:
             await asyncio.sleep(0.4)
         rest = await wire.rest()
         assert len(rest) == 10 + size + 4 - 8 * 100_000  # with the frame's head, and the close
+
+
+@asynchronous
+async def test_who_says_no_more_hears_what_it_asked_for() -> None:
+    """As `nc -N` does, and relays that pass an end on: pages, requests in a row, long answers."""
+    app = App()
+
+    @app.get("/slow")
+    async def slow() -> str:
+        await asyncio.sleep(0.05)
+        return "slow"
+
+    @app.get("/large")
+    def large() -> bytes:
+        return bytes(5_000_000)
+
+    async with serving(app) as site:
+        for targets in (["/slow"], ["/slow", "/large", "/slow"], ["/large", "/slow"]):
+            wire = await Wire.to(site, receive_buffer=4096)
+            await wire.send(b"".join(head(site.host, target) for target in targets))
+            wire.end_sending()
+            for target in targets:
+                size = {"/slow": 4, "/large": 5_000_000}[target]
+                assert len((await wire.answer()).body) == size
+            assert await wire.is_closed()
+            wire.close()
+        await eventually(lambda: site.open_files == 0)
+        half = await Wire.to(site)
+        await half.send(head(site.host, "/slow")[:-2])
+        half.end_sending()
+        assert await half.is_closed()
+        await eventually(lambda: site.open_files == 0)
+        assert site.alarms.messages == []
+
+
+@asynchronous
+async def test_who_has_gone_takes_along_what_waited() -> None:
+    """The wheel knows it for up to `request_timeout` more."""
+    app = App()
+
+    @app.get("/large")
+    def large() -> bytes:
+        return bytes(5_000_000)
+
+    async with serving(app, request_timeout=4.0) as site:
+        wires = [await Wire.to(site, receive_buffer=4096) for _ in range(2)]
+        await wires[0].send(head(site.host, "/large"))
+        await wires[1].send(head(site.host, "/large", "POST", "Content-Length: 900000") + b"x" * 9)
+        await eventually(lambda: len(site.worker.http.streams()) == 2)
+        streams = site.worker.http.streams()
+        await eventually(lambda: any(each.backlog for each in streams))
+        await eventually(lambda: any(each.body for each in streams))
+        for wire in wires:
+            wire.reset()
+        await eventually(lambda: site.open_files == 0)
+        assert [(each.backlog, each.body, each.request) for each in streams] == [(None,) * 3] * 2

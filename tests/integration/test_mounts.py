@@ -16,7 +16,9 @@ from typing import Any
 import aiohttp
 import pytest
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.background import BackgroundTask
+from starlette.responses import StreamingResponse
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from hocket import App
@@ -268,12 +270,30 @@ async def test_a_body_that_drips_ends() -> None:
 
 
 @asynchronous
-async def test_a_broken_chunk_ends_the_connection() -> None:
-    async with serving(mounted_app.app) as site, await Wire.to(site) as wire:
-        start = head(site.host, "/api/count", "POST", "Transfer-Encoding: chunked")
-        await wire.send(start + b"3\r\nabc\r\nzz\r\n")
-        with pytest.raises(Gone):
-            await wire.answer()
+async def test_a_broken_chunk_is_a_400_or_the_end_of_an_answer_under_way() -> None:
+    begun: list[bool] = []
+
+    async def reads(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError
+        if scope["path"] == "/answers":
+            await send(start())
+            await send(body(b"first", True))
+        begun.append(True)
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async with mounting(reads) as site:
+        for count, path in enumerate(("/reads", "/answers"), 1):
+            async with await Wire.to(site) as wire:
+                fields = "Transfer-Encoding: chunked"
+                await wire.send(head(site.host, path, "POST", fields) + b"3\r\nabc\r\n")
+                await eventually(lambda count=count: len(begun) == count)  # type: ignore[misc]
+                await wire.send(b"zz\r\n")
+                if path == "/reads":
+                    assert (await wire.answer()).status == 400
+                assert not (await wire.rest()).endswith(b"0\r\n\r\n")
+        assert site.alarms.messages == []
 
 
 # Responses
@@ -421,3 +441,48 @@ async def test_a_client_that_reads_slowly_is_waited_for() -> None:
         assert len(sent) < 100  # of 40 MB at most what the kernel and the outbox hold
         assert len((await wire.answer()).body) == 40_000_000
         wire.close()
+
+
+@asynchronous
+async def test_a_feed_ends_with_its_client_and_what_is_to_follow_follows() -> None:
+    """It waits for its next event, which may never come."""
+    done: list[str] = []
+
+    async def feed() -> AsyncIterator[str]:
+        try:
+            yield "data: 1\n\n"
+            await asyncio.Event().wait()
+        finally:
+            done.append("feed")
+
+    async def follows(request: Any) -> StreamingResponse:
+        return StreamingResponse(feed(), background=BackgroundTask(done.append, "follows"))
+
+    async with mounting(Starlette(routes=[Route("/feed", follows)])) as site:
+        wire = await Wire.to(site)
+        await wire.send(head(site.host, "/feed"))
+        await wire.up_to(b"data: 1")
+        wire.close()
+        await eventually(lambda: done == ["feed", "follows"])
+        assert site.alarms.messages == []
+
+
+@asynchronous
+async def test_who_takes_nothing_of_an_answer_is_let_go() -> None:
+    ended: list[bool] = []
+
+    async def endless(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError
+        await send(start())
+        try:
+            while True:
+                await send(body(bytes(100_000), True))
+        finally:
+            ended.append(True)
+
+    async with mounting(endless, request_timeout=1.0) as site:
+        sloth = await Wire.to(site, receive_buffer=4096)
+        await sloth.send(head(site.host, "/"))
+        await eventually(lambda: ended)
+        sloth.close()

@@ -47,7 +47,7 @@ class Heads:
         if known is not None:
             return known.again(head, _KEY, line[1])
         request = parse_head(head)
-        if request.upgrade and request.length == 0 and request.get(_KEY) == line[1]:
+        if request.upgrade and request.get(_KEY) == line[1]:
             _remember(self._keyed, rest, request)
         return request
 

@@ -46,9 +46,10 @@ Field = tuple[bytes, bytes]
 class Request:
     """A request head that passed every check.
 
-    Header names are lower case. `length` is the body's length, None when it is chunked. `head` is
-    the head as it came. `notes`: what was found out from it, for all requests that are the same
-    `again`.
+    Header names are lower case. `upgrade`: whether it asks for a WebSocket; one with a body may be
+    answered as if it did not (RFC 9110 section 7.8). `length` is the body's length, None when it is
+    chunked. `head` is the head as it came. `notes`: what was found out from it, for all requests
+    that are the same `again`.
     """
 
     __slots__ = (
@@ -199,7 +200,8 @@ def _set_connection(request: Request, connection: bytes) -> None:
         request.keep_alive = b"close" not in options and (
             request.keep_alive or b"keep-alive" in options
         )
-        request.upgrade = b"upgrade" in options and request.get(b"upgrade").lower() == b"websocket"
+        asks = b"upgrade" in options and request.get(b"upgrade").lower() == b"websocket"
+        request.upgrade = asks and request.length == 0
 
 
 def _set_target(request: Request, target: bytes) -> bytes:

@@ -1,5 +1,5 @@
 """ASGI applications on HTTP streams: one Exchange is one request and its response (ASGI HTTP
-specification, version 2.4).
+specification, versions 2.3 and 2.4).
 """
 
 from __future__ import annotations
@@ -33,13 +33,18 @@ AsgiApp = Callable[
 
 
 def scope_of(stream: HttpStream, request: Request, root_path: str = "") -> dict[str, Any]:
-    """What an application is told of a request (the specification's "HTTP Connection Scope")."""
+    """What an application is told of a request (the specification's "HTTP Connection Scope").
+
+    With 2.4, Starlette hears of a client that has left when it sends the next time, so that a feed
+    that waits for its next event would live for ever; with 2.3 it asks `receive`, and would lose
+    what it reads of a body there.
+    """
     host, _, port = request.host.decode("latin-1").rpartition(":")
     if not port.isdigit():
         host, port = request.host.decode("latin-1"), "443" if stream.secure else "80"
     return {
         "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "asgi": {"version": "3.0", "spec_version": "2.3" if request.length == 0 else "2.4"},
         "http_version": request.version,
         "method": request.method,
         "scheme": "https" if stream.secure else "http",
@@ -108,7 +113,7 @@ class Exchange:
         """The application has ended and its response has not."""
         if self._started:
             self._complete = True
-            self._http.ended(self._stream)  # a cut is all that still can be said
+            self._http.cut(self._stream)  # that is all that still can be said
         elif self._stream.busy:
             self._complete = True
             self._http.answer(self._stream, self._http.error_response(error, self._request))
@@ -118,6 +123,10 @@ class Exchange:
     @property
     def full(self) -> bool:
         return self._size >= QUEUE
+
+    @property
+    def has_begun(self) -> bool:
+        return self._started
 
     def feed(self, part: bytes, whole: bool) -> None:
         self._awaited = False

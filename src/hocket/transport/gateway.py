@@ -176,7 +176,7 @@ class Gateway:
     def events(self, stream: HttpStream, request: Request, explain: Explain = as_it_is) -> None:
         """A client that wants to listen. `explain`: see SseTransport.open."""
         if self.stops or self._full:  # EventSource comes back after an end, never after an error
-            self._http.ended(stream)
+            self._http.cut(stream)
             return
         headers = self._origins.headers(request)
         stream.keep_alive = False
@@ -310,7 +310,7 @@ class Gateway:
             if self._moves(stream, request):
                 return
             if listens and (self.stops or self._full):
-                self._http.ended(stream)
+                self._http.cut(stream)
                 return
             self._check_room()
             enter()

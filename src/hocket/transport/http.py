@@ -46,6 +46,10 @@ class Intake(Protocol):
     def full(self) -> bool:
         """It has enough for now: no more is read until `HttpTransport.go_on`."""
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the answer is under way."""
+
     def feed(self, part: bytes, whole: bool) -> None:
         """The next bytes; `whole` when no more come."""
 
@@ -114,7 +118,7 @@ class HttpTransport:
         self._reactor = reactor
         self._linger = linger
         self._max_body = max_body
-        self.out: Outgoing[HttpStream] = Outgoing(loop, reactor, max_outbox, self.ended)
+        self.out: Outgoing[HttpStream] = Outgoing(loop, reactor, max_outbox, self.cut)
         self._wheel: Wheel[HttpStream] = Wheel(
             min(1.0, request_timeout / 4), max(request_timeout, keep_alive), loop.clock()
         )
@@ -208,11 +212,12 @@ class HttpTransport:
     def _check(self, stream: HttpStream) -> None:
         resting = not stream.buffer and stream.request is None and stream.backlog is None
         due = stream.since + (self._keep_alive_ticks if resting else self._request_ticks)
-        waits = stream.busy and (stream.intake is None or stream.intake.full)
+        asked = stream.busy and (stream.intake is None or stream.intake.full)
+        waits = asked and stream.backlog is None
         if waits or self._wheel.now < due:
             self._wheel.put(stream, self._request_ticks if waits else due - self._wheel.now)
         elif stream.busy or stream.backlog is not None:
-            self.ended(stream)  # a body comes too slowly, or an answer is taken too slowly
+            self.cut(stream)  # a body comes too slowly, or an answer is taken too slowly
         elif resting:
             self._reactor.close(stream)
         else:
@@ -236,10 +241,29 @@ class HttpTransport:
         self._advance(stream, data)
 
     def ended(self, stream: HttpStream) -> None:
+        """The client says no more. What it has asked for whole it may still hear, as `nc -N` does:
+        only who wants to know when it goes is told that it has gone.
+        """
+        is_owed = (stream.busy and stream.request is None) or stream.backlog is not None
+        if not is_owed or stream.on_abort is not None:
+            self.cut(stream)
+            return
+        self._reactor.hold(stream)  # with more to read its end comes again, behind that
+        if not stream.buffer:
+            stream.keep_alive = False
+            if not stream.busy and not stream.leaving:
+                self.leave(stream)
+
+    def cut(self, stream: HttpStream) -> None:
+        """The connection ends now. What came and what waited go with it: the wheel keeps the stream
+        for up to `request_timeout`.
+        """
         self._reactor.close(stream)
         self._abort(stream)
+        stream.request = stream.body = stream.intake = stream.backlog = None
+        stream.buffer = b""
 
-    failed = ended
+    failed = cut
 
     def _abort(self, stream: HttpStream) -> None:
         on_abort, stream.on_abort = stream.on_abort, None
@@ -257,7 +281,7 @@ class HttpTransport:
             else:
                 self._next(stream)
         except OSError:
-            self.ended(stream)
+            self.cut(stream)
 
     # Requests
 
@@ -281,8 +305,8 @@ class HttpTransport:
                     self._loop.defer(lambda: self._next(stream))
                     break
         except HTTPError as error:
-            if stream.intake is not None:  # the answer may be under way already
-                self.ended(stream)
+            if stream.intake is not None and stream.intake.has_begun:
+                self.cut(stream)
             else:
                 self.refuse(stream, error)
             return
@@ -315,13 +339,12 @@ class HttpTransport:
             stream.address, stream.secure = self.proxies.client(
                 stream.peer, stream.over_tls, request
             )
-        upgrades = request.upgrade and request.length == 0
-        if upgrades or request.path in self.takeovers:
+        if request.upgrade or request.path in self.takeovers:
             self.out.release(stream)  # the answer to a request before
             if stream.backlog is not None:
                 stream.buffer = data  # once that answer is out
                 return None
-        if upgrades and self.upgrade(stream, request, rest):
+        if request.upgrade and self.upgrade(stream, request, rest):
             return None
         if self.begin is not None and self._begin_early(stream, request):
             return rest
@@ -398,6 +421,8 @@ class HttpTransport:
 
     def send(self, stream: HttpStream, data: bytes) -> None:
         """Bytes to a stream, at the end of this turn or when the client takes them."""
+        if stream.backlog is None:
+            stream.since = self._wheel.now  # it has taken all there was
         self.out.send(stream, data)
 
     def answer(self, stream: HttpStream, data: bytes) -> None:
@@ -421,7 +446,7 @@ class HttpTransport:
             self._go_on(stream)
         except Exception:
             log.exception("internal error over a request")
-            self.ended(stream)
+            self.cut(stream)
 
     def _go_on(self, stream: HttpStream) -> None:
         if stream.buffer and self._is_free(stream):
