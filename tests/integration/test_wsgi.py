@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -127,3 +128,66 @@ async def test_a_response_that_cannot_go_on_frees_its_thread(how: str) -> None:
                     await wire.exactly(1_000_000)
             await eventually(lambda number=number: len(ended) == number)  # type: ignore[misc]
         assert len(site.alarms.messages) == (0 if how == "leaves" else THREADS + 1)
+
+
+@asynchronous
+async def test_who_writes_to_nobody_ends() -> None:
+    ended: list[bool] = []
+
+    def writes(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        write = start_response("200 OK", [])
+        try:
+            while True:
+                write(bytes(65_536))
+        finally:
+            ended.append(True)
+
+    async with serving(mounted(writes)) as site:
+        for number in range(1, THREADS + 2):
+            wire = await Wire.to(site)
+            await wire.send(head(wire.host, "/old"))
+            await wire.up_to(b"\r\n\r\n")
+            wire.reset()
+            await eventually(lambda number=number: len(ended) == number)  # type: ignore[misc]
+        assert site.alarms.messages == []
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "said"),
+    [
+        ("before", 500, b"sorry"),
+        ("after nothing", 500, b"sorry"),
+        ("after a part", 200, None),
+        ("twice", 500, None),
+        ("never", 500, None),
+    ],
+)
+@asynchronous
+async def test_an_error_replaces_a_response_until_it_has_begun(
+    how: str, status: int, said: bytes | None
+) -> None:
+    def fails(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        if how == "never":
+            return
+        start_response("200 OK", [("X-First", "1")])
+        if how == "after nothing":
+            yield b""
+        if how == "after a part":
+            yield b"part"
+        try:
+            raise KeyError("failed")
+        except KeyError:
+            start_response("500 Sorry", [], None if how == "twice" else sys.exc_info())
+        yield b"sorry"
+
+    async with serving(mounted(fails)) as site, await Wire.to(site) as wire:
+        await wire.send(head(wire.host, "/old"))
+        if how == "after a part":
+            with pytest.raises(Gone):
+                await wire.answer()
+        else:
+            answer = await wire.answer()
+            assert answer.status == status
+            assert said is None or answer.body == said
+            assert "x-first" not in dict(answer.fields)
+        assert len(site.alarms.messages) == (said is None)

@@ -6,6 +6,7 @@ import asyncio
 import io
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from types import TracebackType
 from typing import Any, Final
 
 from a2wsgi import WSGIMiddleware
@@ -15,6 +16,7 @@ from hocket.transport.asgi import QUEUE, AsgiApp, Message, Scope
 LINK: Final = "hocket.link"
 
 WsgiApp = Callable[..., Iterable[bytes]]
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
 
 
 class Link:
@@ -83,6 +85,50 @@ class Input(io.RawIOBase):
         return size
 
 
+class Start:
+    """One response's `start_response`, before that of a2wsgi, which sends a head at once: PEP 3333
+    lets an application that fails replace it until the body begins. `check` raises when nobody is
+    there to hear any more.
+    """
+
+    def __init__(self, start_response: Callable[..., Any], check: Callable[[], None]) -> None:
+        self._start_response = start_response
+        self._check = check
+        self._head: tuple[str, Any] | None = None
+        self._write: Callable[[bytes], Any] | None = None  # once the head is out
+
+    def __call__(
+        self, status: str, headers: Any, exc_info: ExcInfo | None = None
+    ) -> Callable[[bytes], None]:
+        if exc_info is None and self._head is not None:
+            raise AssertionError("start_response was called before, and no error since")
+        if exc_info is not None and self._write is not None:
+            raise exc_info[1].with_traceback(exc_info[2])
+        self._head = status, headers
+        return self.write
+
+    def write(self, part: bytes) -> None:
+        self._check()
+        self.begin()(part)
+
+    def begin(self) -> Callable[[bytes], Any]:
+        """Let the head out."""
+        if self._head is None:
+            raise AssertionError("start_response was not called")
+        if self._write is None:
+            self._write = self._start_response(*self._head)
+        return self._write
+
+    def parts(self, given: Iterable[bytes]) -> Iterator[bytes]:
+        """What the application gives, behind its head."""
+        for part in given:
+            self._check()
+            if part:
+                self.begin()
+                yield part
+        self.begin()
+
+
 def as_asgi(app: WsgiApp, threads: int) -> AsgiApp:
     """`app` for a server that speaks ASGI, with so many threads to run in."""
 
@@ -92,11 +138,10 @@ def as_asgi(app: WsgiApp, threads: int) -> AsgiApp:
             environ["wsgi.input_terminated"] = True  # or Flask finds chunked bodies empty
         environ["wsgi.input"] = io.BufferedReader(Input(link.wait), QUEUE)
         environ["wsgi.errors"] = sys.stderr
-        parts = app(environ, start_response)
+        start = Start(start_response, link.check)
+        parts = app(environ, start)
         try:
-            for part in parts:
-                link.check()
-                yield part
+            yield from start.parts(parts)
         finally:
             getattr(parts, "close", _nothing)()
 
