@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from hocket import App
-from hocket.transport.asgi_websocket import AsgiWebSocket
+from hocket.transport.asgi_websocket import CLOSED, AsgiWebSocket
 from tests.support import (
     BINARY,
     CLOSE,
@@ -142,10 +143,13 @@ async def test_an_application_that_raises(accepted: bool) -> None:
         assert site.alarms.messages == ["an application failed"]
 
 
+NONE = 0  # what `close_code` says of a close frame without a code
+
+
 @pytest.mark.parametrize(
     ("given", "code"),
-    [({}, 1000), ({"code": 4001, "reason": "go"}, 4001), (None, 1000)],
-    ids=["no code", "code", "return"],
+    [({}, 1000), ({"code": 4001, "reason": "go"}, 4001), ({"code": 1005}, NONE), (None, 1000)],
+    ids=["no code", "code", "none", "return"],
 )
 @asynchronous
 async def test_how_an_application_ends_it(given: dict[str, Any] | None, code: int) -> None:
@@ -353,3 +357,35 @@ async def test_a_server_that_stops_will_be_back() -> None:
     assert await wire.close_code() == 1012
     assert (await upgrading).status == 503
     assert await slow.is_closed()
+
+
+@pytest.mark.parametrize("code", [1006, 1015, 999, 99_999])
+@asynchronous
+async def test_a_code_that_must_not_be_sent_is_a_defect_of_the_application(code: int) -> None:
+    async def talk(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await send(ACCEPT)
+        await send({"type": "websocket.close", "code": code})
+
+    async with mounting(talk) as site, await Wire.to(site) as wire:
+        await wire.upgrade("/ws")
+        assert await wire.close_code() == 1011
+        assert site.alarms.messages == ["an application failed"]
+
+
+@asynchronous
+async def test_who_neither_takes_nor_answers_is_gone_however_much_it_has_said() -> None:
+    async def talk(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await send(ACCEPT)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await send({"type": "websocket.send", "bytes": bytes(100_000)})
+
+    quick = {"ping_interval": 0.2, "ping_timeout": 0.2, "max_outbox": 200_000}
+    async with mounting(talk, **quick) as site, await Wire.to(site, 4096) as wire:
+        await wire.upgrade("/ws")
+        (end,) = site.worker.reactor.endpoints()
+        assert isinstance(end, AsgiWebSocket)
+        message = frame(TEXT, b"m" * 1_000)
+        await wire.send(message * 200)
+        await eventually(lambda: end.full)
+        await eventually(lambda: end.state == CLOSED)

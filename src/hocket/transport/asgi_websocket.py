@@ -96,7 +96,10 @@ class AsgiWebSocket:
             self.transport.out.send(self, websocket.frame(opcode, payload))
             await self.transport.out.room(self)
         elif kind == "websocket.close":
-            self.transport.close(self, message.get("code") or 1000, message.get("reason") or "")
+            code = message.get("code") or websocket.NORMAL
+            if code != NO_CODE and code not in websocket.CLOSE_CODES:
+                raise ValueError(f"{code} is no code that a WebSocket can be closed with")
+            self.transport.close(self, code, message.get("reason") or "")
         else:
             raise RuntimeError(f"{kind!r} cannot come after the WebSocket was accepted")
 
@@ -169,6 +172,7 @@ class AsgiWebSocketTransport:
         wanted = request.get(b"sec-websocket-protocol").decode("latin-1")
         scope.update(
             type="websocket",
+            asgi={"version": "3.0", "spec_version": "2.4"},
             scheme="wss" if stream.secure else "ws",
             subprotocols=[each.strip() for each in wanted.split(",") if each.strip()],
             extensions={"websocket.http.response": {}},
@@ -207,7 +211,9 @@ class AsgiWebSocketTransport:
         self._leave(end, BROKEN)
 
     def close(self, end: AsgiWebSocket, code: int, reason: str = "") -> None:
-        self.out.send(end, websocket.close_frame(code, reason))
+        """NO_CODE, which a proxy of somebody's passes on, is said by saying none."""
+        nothing = websocket.frame(websocket.CLOSE, b"")
+        self.out.send(end, nothing if code == NO_CODE else websocket.close_frame(code, reason))
         self._leave(end, code, reason)
 
     def go_on(self, end: AsgiWebSocket) -> None:
@@ -276,6 +282,7 @@ class AsgiWebSocketTransport:
     failed = ended
 
     def writable(self, end: AsgiWebSocket) -> None:
+        end.answered = end.answered or end.full
         try:
             self.out.write_out(end)
         except OSError:
@@ -287,7 +294,9 @@ class AsgiWebSocketTransport:
         end.timer = self._loop.call_later(self._interval, lambda: self._beat(end))
 
     def _beat(self, end: AsgiWebSocket) -> None:
-        unread = end.full or self._reactor.paused  # who is not read from could not show its pong
+        # Who is not read from cannot show its pong; while it is sent something, that it takes it
+        # will do.
+        unread = (end.full and end.backlog is None) or self._reactor.paused
         if not end.answered and not unread:
             self.ended(end)
             return
