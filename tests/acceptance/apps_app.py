@@ -58,6 +58,11 @@ async def api_pid(request: Request) -> list[Any]:
     return [os.getpid(), request.state.database, client, VERSION]
 
 
+@app.get("/api/ours")
+def ours() -> int:
+    return os.getpid()
+
+
 @api.post("/say/{text}")
 def say(text: str) -> int:
     app.to("kitchen").emit("said", text)  # from a thread of FastAPI's
@@ -130,6 +135,8 @@ def flask_pid() -> str:
 
 app.mount("/api", api)
 app.mount_wsgi("/old", flask)
+if not os.environ.get("HOCKET_PLACE", "").startswith("app"):
+    app.mount("/renamed", api)  # as during a reload that renames it: in some processes alone
 
 if __name__ == "__main__":
     app.run()

@@ -339,3 +339,22 @@ def test_app_processes_without_an_application_are_refused(tmp_path: Path) -> Non
         assert server.status() == 2
         line = "hocket: app_processes=1, but no application is mounted (app.mount): leave it out"
         assert server.errors() == [line]
+
+
+@asynchronous
+async def test_an_own_route_is_served_by_a_worker_whatever_else_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    async with asking(tmp_path) as (served, wire):
+        for fields in ([], ["Connection: Upgrade", "Upgrade: websocket", "Content-Length: 1"]):
+            await wire.send(head(wire.host, "/api/ours", "GET", *fields) + b"x" * bool(fields))
+            assert int((await wire.answer()).body) in served.workers
+
+
+@asynchronous
+async def test_processes_that_disagree_over_a_mount_do_not_hand_a_request_on_for_ever(
+    tmp_path: Path,
+) -> None:
+    async with asking(tmp_path) as (_, wire):
+        for _ in range(2):
+            assert (await get(wire, "/renamed/pid")).status == 404

@@ -192,6 +192,11 @@ async def test_a_socket_of_another_worker_does_as_one_of_this() -> None:
         remote.cursor("c").emit("four")
         heard = [(await there.hear())[0] for _ in range(4)]
         assert heard == ["one", "two", "three", "four"]
+        remote.user = "dan"
+        (again,) = await sites[0].app.to(there.get_sid()).sockets()
+        assert (remote.user, again.user) == ("dan", "dan")
+        with pytest.raises(TypeError):
+            remote.user = 7  # type: ignore[assignment]
         assert await remote.call("sum", 1, 2, timeout=5) == 3
         remote.join("side")
         remote.to("side").emit("aside")
@@ -411,3 +416,42 @@ async def test_metrics_of_all_workers_are_told_as_one() -> None:
             assert seen["hocket_rooms"] == "3.0"  # x in both, y in one
             assert seen['hocket_handler_calls_total{event="say",namespace="/"}'] == "3.0"
             assert float(seen["hocket_loop_lag_seconds"]) < 5
+
+
+@asynchronous
+async def test_users_of_all_workers_are_set() -> None:
+    async with two_with_clients({"rooms": ["x"]}, {"rooms": ["x"]}, {"user": "c"}) as (sites, _):
+        sites[0].app.to("x").set_user("both")
+        users = sorted(each.user for each in await sites[1].app.sockets())
+        assert users == ["both", "both", "c"]
+
+
+@asynchronous
+async def test_a_worker_that_answers_nothing_costs_a_call_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hocket.hub.elsewhere.GRACE", 0.1)
+    async with two_with_clients({}, {}) as (sites, clients):
+        clients[0].on("ask", lambda: "here")
+        sites[1].worker.hub.elsewhere._acts.clear()  # type: ignore[union-attr]
+        with pytest.raises(CallTimeout, match="1 did not answer 'ask'") as caught:
+            async with asyncio.timeout(5):
+                await sites[0].app.call("ask", timeout=0.2)
+        assert caught.value.answers == ["here"]
+
+
+@asynchronous
+async def test_a_worker_that_is_full_takes_no_more_of_others() -> None:
+    async with serving_together(make_app) as sites, await Wire.to(sites[1]) as wire:
+        polling = await PollingClient.opened(sites[0])
+        assert sites[0].worker.relay is not None
+        sites[0].worker.relay._most = 0
+        await wire.send(head(sites[1].host, polling.target))
+        answer = await wire.answer()
+        assert (answer.status, answer["retry-after"]) == (503, "5")
+        assert await wire.is_closed()
+        sites[0].worker.relay._most = 2
+        async with await Wire.to(sites[1]) as another:
+            await another.send(head(sites[1].host, polling.target, "POST", "Content-Length: 2"))
+            await another.send(b"40")
+            assert (await another.answer()).status == 200

@@ -116,11 +116,14 @@ class Called(Message, frozen=True, tag=8):
 
 
 class Moved(Message, frozen=True, tag=9):
-    """Comes with a client's open connection: serve it, beginning with `data`, which it has sent."""
+    """Comes with a client's open connection: serve it, beginning with `data`, which it has sent.
+    `moves`: how often it has moved with the request that comes first.
+    """
 
     address: str
     over_tls: bool
     data: bytes
+    moves: int = 0
 
 
 class Share(Message, frozen=True, tag=10):
@@ -150,7 +153,14 @@ class Leaving(Message, frozen=True, tag=13):
     """From a process that runs mounted applications: send me no more connections."""
 
 
-Act = Emit | Join | Leave | Disconnect  # what is done to sockets, wherever they are
+class Named(Message, frozen=True, tag=14):
+    """Say whose clients they are (`socket.user`)."""
+
+    who: Chosen
+    user: str
+
+
+Act = Emit | Join | Leave | Disconnect | Named  # what is done to sockets, wherever they are
 Question = Who | Call | Count
 Answer = Present | Called | Counted
 AnyMessage = Act | Question | Answer | Moved | Share | Leaving

@@ -1,9 +1,9 @@
 """What a process that gives its place to a newer one says to it, and what that one says back.
 
 First all that is its own: sessions, links to other workers, idle connections; then `Given`. From
-then on handlers that still run in the old process act through the new one (Act, Named, Who, Call,
-Pass), and hear from it what they wait for (Acked, Answered). Sessions that could not move yet are
-told what is published (Act), and follow when they can (Coming, Go, Session, Came).
+then on handlers that still run in the old process act through the new one (Act, Who, Call, Pass),
+and hear from it what they wait for (Acked, Answered). Sessions that could not move yet are told
+what is published (Act), and follow when they can (Coming, Go, Session, Came).
 """
 
 from __future__ import annotations
@@ -162,14 +162,6 @@ class Several(Message, frozen=True, tag=30):
     parts: list[tuple[bytes, int]]
 
 
-class Named(Message, frozen=True, tag=31):
-    """A handler of the old process says whose client a socket that has moved is."""
-
-    namespace: str
-    socket: str
-    user: str
-
-
 class Farewell(Message, frozen=True, tag=32):
     """The answers that are left for a session that polled and that the old process has closed, the
     last one first.
@@ -181,7 +173,7 @@ class Farewell(Message, frozen=True, tag=32):
 
 # about what the old process had
 Own = Session | LinkTo | Given | Moved | Ended | Coming | Came | Several | Farewell
-FromOld = Own | Pass | Act | Who | Call | Named
+FromOld = Own | Pass | Act | Who | Call
 FromNew = Acked | Answered | Answer | Moved | Act | Go
 
 _old: Final = msgspec.msgpack.Decoder(FromOld)

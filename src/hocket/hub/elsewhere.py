@@ -23,13 +23,13 @@ from hocket.broker.messages import (
     Emit,
     Join,
     Leave,
+    Named,
     Packet,
     Present,
     SocketState,
     Who,
     encode,
 )
-from hocket.broker.succession import Named
 from hocket.errors import CallTimeout
 from hocket.hub.handshake import Handshake
 from hocket.hub.target import How, Target, at_least_one
@@ -47,6 +47,7 @@ LOCAL: Final = How(local=True)
 EVERYWHERE: Final = How()
 MOST_KEPT: Final = 10_000  # acts that wait for those whom they are for; with more, Overloaded
 PATIENCE: Final = 10.0  # seconds in which another worker must answer; it needs milliseconds
+GRACE: Final = 1.0  # seconds more than a call has, for what another worker's clients answered
 
 
 class RemoteSocket:
@@ -66,7 +67,13 @@ class RemoteSocket:
 
     @property
     def user(self) -> str:
+        """As Socket.user."""
         return self.state.user
+
+    @user.setter
+    def user(self, value: str | None) -> None:
+        self._itself.set_user(value)
+        self.state = msgspec.structs.replace(self.state, user=value or "")
 
     @property
     def namespace(self) -> str:
@@ -172,7 +179,7 @@ class Elsewhere:
             Disconnect: self._disconnects,
             Who: self._tell,
             Call: self._calls,
-            Named: self._named,
+            Named: self._names,
         }
         broker.attend(self.read)
 
@@ -210,9 +217,9 @@ class Elsewhere:
     def disconnect(self, who: Target, close: bool) -> None:
         self._publish(Disconnect(_chosen(who), close))
 
-    def name(self, socket: Socket) -> None:
-        """A socket that has moved: whose client it is."""
-        self._broker.publish(Named(socket.nsp.name, socket.id, socket.user))
+    def name(self, who: Target, user: str) -> None:
+        """Whose clients they are."""
+        self._publish(Named(_chosen(who), user))
 
     async def sockets(self, who: Target, here: Sequence[Socket]) -> list[RemoteSocket]:
         """Their sockets. Raises CallTimeout, with `here` and what came."""
@@ -238,14 +245,14 @@ class Elsewhere:
     async def _acks(
         self, asked: list[asyncio.Future[Answer | None]], timeout: float
     ) -> tuple[list[list[Any]], int]:
-        answers, missing = await _answers(asked, timeout + PATIENCE)
+        answers, missing = await _answers(asked, timeout + GRACE)
         called = [answer for answer in answers if isinstance(answer, Called)]
         acks = [ack for answer in called for ack in answer.answers]
         return acks, missing + sum(answer.missing for answer in called)
 
     # What they want of us
 
-    def read(self, peer: int, message: AnyMessage | Named) -> None:
+    def read(self, peer: int, message: AnyMessage) -> None:
         """What another worker wants, of our own sockets; a process that gave its place to this one
         (OLD) of everybody's, as our own handlers may.
         """
@@ -267,6 +274,8 @@ class Elsewhere:
                 socket.join(*message.rooms)
             elif isinstance(message, Leave):
                 socket.leave(*message.rooms)
+            elif isinstance(message, Named):
+                socket.user = message.user
             else:
                 socket.disconnect(message.close)
 
@@ -293,13 +302,9 @@ class Elsewhere:
         if (target := self._target(peer, message.who)) is not None:
             target.disconnect(message.close)
 
-    def _named(self, peer: int, message: Named) -> None:
-        nsp = self._hub.namespaces.get(message.namespace)
-        socket = nsp.sockets.get(message.socket) if nsp is not None else None
-        if socket is not None:
-            socket.user = message.user
-        elif self.has_all:  # it has moved on
-            self._broker.publish(message)
+    def _names(self, peer: int, message: Named) -> None:
+        if (target := self._target(peer, message.who)) is not None:
+            target.set_user(message.user)
 
     def _tell(self, peer: int, asked: Who) -> None:
         target = self._target(peer, asked.who)

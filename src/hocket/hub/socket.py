@@ -13,7 +13,7 @@ from hocket.hub.calls import Call
 from hocket.hub.connection import Connection
 from hocket.hub.handshake import Handshake
 from hocket.hub.room import Room
-from hocket.hub.target import Target, at_least_one, checked, event_packet, reserved
+from hocket.hub.target import Target, as_user, at_least_one, checked, event_packet, reserved
 from hocket.protocol import socketio
 from hocket.protocol.engineio import EncodedPacket
 
@@ -73,16 +73,14 @@ class Socket:
 
     @user.setter
     def user(self, value: str | None) -> None:
-        if value is not None and not isinstance(value, str):
-            raise TypeError(f"socket.user is a str, not {value!r}")
-        self._user = value or ""
+        self._user = as_user(value)
         if self.state == MOVED:
             self.nsp.hub.in_loop(self._tell_user)
 
     def _tell_user(self) -> None:
         """The process that it has moved to."""
         if (elsewhere := self.nsp.hub.elsewhere) is not None:
-            elsewhere.name(self)
+            elsewhere.name(Target(self.nsp, (self.id,)), self._user)
 
     @property
     def recovered(self) -> bool:

@@ -55,6 +55,15 @@ def at_least_one(rooms: tuple[str, ...]) -> tuple[str, ...]:
     return checked(rooms)
 
 
+def as_user(value: str | None) -> str:
+    """Who a client is, as somebody sets it; None: nobody known. Raises TypeError for what is no
+    str.
+    """
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"socket.user is a str, not {value!r}")
+    return value or ""
+
+
 class How(NamedTuple):
     """How an event goes out. `local`: to clients of this worker, or, when it has given its place to
     another, of that one; `here`: to nobody but clients of this process.
@@ -255,6 +264,15 @@ class Target:
         self._do(
             lambda it: it.disconnect(close), lambda elsewhere: elsewhere.disconnect(self, close)
         )
+
+    def set_user(self, user: str | None) -> None:
+        """Say who all of them are. Raises TypeError for what is no str."""
+        known = as_user(user)
+
+        def name(socket: Socket) -> None:
+            socket.user = known
+
+        self._do(name, lambda elsewhere: elsewhere.name(self, known))
 
     def _do(self, here: Callable[[Socket], None], there: Callable[[Elsewhere], None]) -> None:
         def do() -> None:

@@ -44,6 +44,12 @@ def capacity_of(settings: Settings) -> int:
     return min(most, -(-wanted // workers_for(settings))) if wanted else most
 
 
+def most_of(settings: Settings) -> int:
+    """Connections that a process may come to have by those that move there."""
+    capacity = capacity_of(settings)
+    return capacity + FEW // 2 + capacity // SHARE
+
+
 def sessions_of(settings: Settings) -> int:
     """Sessions that each worker may have: some of those that poll have no connection at times, and
     those of others may have moved here.

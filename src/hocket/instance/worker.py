@@ -17,7 +17,7 @@ from hocket.hub.hub import Hub
 from hocket.hub.ids import Ids
 from hocket.hub.starter import TaskStarter, start
 from hocket.instance.garbage import Garbage
-from hocket.instance.limits import capacity_of, sessions_of
+from hocket.instance.limits import capacity_of, most_of, sessions_of
 from hocket.instance.metrics import Lag, Metrics, numbers
 from hocket.settings import Settings
 from hocket.transport.entrance import Entrance
@@ -288,6 +288,7 @@ class Worker:
             self.reactor,
             self.http,
             broker,
+            most_of(self.settings),
         )
 
     def _tell_news(self, broker: LocalBroker, unchanged: bool) -> None:

@@ -21,7 +21,7 @@ SLACK: Final = 128  # connections that a worker may be ahead of the emptiest one
 SLACK_NEWS: Final = 2  # ... so many times what others may have gained without telling
 REST: Final = 0.05  # seconds that it then leaves to the others, unless they come along before
 _FULL: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_NO_ROOM: Final = response(503, [(b"retry-after", b"5")], close=True)
+NO_ROOM: Final = response(503, [(b"retry-after", b"5")], close=True)
 
 
 def _nobody_asks(count: int) -> None:
@@ -165,7 +165,7 @@ class Entrance:
         self._say("no room: a client was turned away; %d are there, more may not be", self.capacity)
         with client, contextlib.suppress(OSError):
             client.setblocking(False)
-            client.send(_NO_ROOM)
+            client.send(NO_ROOM)
         return True
 
     def _no_files(self, listener: sockets.socket) -> None:

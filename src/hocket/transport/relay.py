@@ -11,6 +11,7 @@ applications when it brings a request for one of them, and back to a worker with
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Container
 from typing import Final
 
@@ -21,12 +22,16 @@ from hocket.broker.roles import APP, WORKER
 from hocket.errors import HTTPError
 from hocket.hub.ids import worker_of
 from hocket.protocol.http1 import Request
+from hocket.transport.entrance import NO_ROOM
 from hocket.transport.http import HttpStream, HttpTransport
-from hocket.transport.reactor import Reactor
+from hocket.transport.reactor import Reactor, write_small
 
 Choose = Callable[[Request], str | None]
 
 _RETRY: Final = (b"retry-after", b"1")
+# Of one request. While a reload changes what is mounted, one process takes for mounted what the
+# next one does not, and would be asked again.
+MOST_MOVES: Final = 4
 
 
 class Relay:
@@ -38,6 +43,7 @@ class Relay:
         choose: the role of the processes that are to serve a request which is for no session of
             another worker; None: this one.
         reactor, http, broker: of this process.
+        most: connections that it may have; who is moved here beyond that is turned away.
     """
 
     def __init__(
@@ -48,6 +54,7 @@ class Relay:
         reactor: Reactor,
         http: HttpTransport,
         broker: LocalBroker,
+        most: int,
     ) -> None:
         self._worker = worker
         self._paths = paths
@@ -55,23 +62,26 @@ class Relay:
         self._reactor = reactor
         self._http = http
         self._broker = broker
+        self._most = most
+        self._moves = 0  # of the request that comes first in what was just moved here
 
     def __call__(self, stream: HttpStream, request: Request, data: bytes) -> bool:
         """What HttpTransport asks as `elsewhere`. Raises HTTPError for a query too long, and when
         nobody is there to serve it.
         """
-        peer = self._peer(request)
+        moves, self._moves = self._moves, 0
+        peer = self._peer(request, moves)
         if peer is None:
             return False
         self._http.out.release(stream)  # the answer to the request before
         if stream.backlog is not None:
             stream.buffer = data  # once that answer is out
         elif stream.fd >= 0:
-            moved = Moved(stream.peer, stream.over_tls, data)
+            moved = Moved(stream.peer, stream.over_tls, data, moves + 1)
             self._broker.send(peer, moved, [self._reactor.give_up(stream)])
         return True
 
-    def _peer(self, request: Request) -> int | None:
+    def _peer(self, request: Request, moves: int) -> int | None:
         """The process that is to serve a request; None: this one."""
         if request.path in self._paths:
             sid = request.params().get("sid", "")
@@ -80,7 +90,7 @@ class Relay:
             worker = worker_of(sid)
             if worker != self._worker and self._broker.has(worker):
                 return worker
-        role = self.choose(request)
+        role = self.choose(request) if moves < MOST_MOVES else None
         if role is None:
             return None
         peer = self._broker.emptiest(role)
@@ -95,7 +105,13 @@ class Relay:
 
     def take(self, fd: int, moved: Moved) -> None:
         """What another process moves here."""
+        if len(self._reactor) >= self._most:
+            write_small(fd, NO_ROOM)
+            os.close(fd)
+            return
+        self._moves = moved.moves
         self._http.take(fd, moved.address, moved.over_tls, moved.data)
+        self._moves = 0
 
 
 def chooser(role: str, runs_mounts: bool, is_mounted: Callable[[Request], bool]) -> Choose:
