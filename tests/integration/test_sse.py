@@ -251,3 +251,22 @@ async def test_a_long_answer_before_it_comes_whole() -> None:
         await wire.send(head(site.host, "/page") + head(site.host, "/events"))
         assert (await wire.answer()).body == bytes(3_000_000)
         await wire.up_to(b"retry: 2000\n\n")
+
+
+@asynchronous
+async def test_who_said_too_much_before_it_was_let_in_is_still_read() -> None:
+    app, left = App(), []
+
+    @app.on_handshake
+    async def look(handshake: Any) -> None:
+        await asyncio.sleep(0.05)
+
+    @app.on("disconnect")
+    def gone(socket: Socket, reason: str) -> None:
+        left.append(reason)
+
+    async with serving(app) as site, await Wire.to(site) as wire:
+        await wire.send(head(site.host, "/events", "GET", ACCEPT) + b"x" * 200_000)
+        await wire.up_to(b"retry")
+        wire.end_sending()
+        await eventually(lambda: left)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 FAREWELL: Final = (
     30.0  # seconds in which a client may fetch the last packets of a session that the server closed
 )
+MOST_FAREWELLS: Final = 16 << 20  # bytes of those packets, of all such sessions together
 FEW: Final = 16  # packets in an answer; python-socketio's client gives up at more
 # Who reads no more than that: that client, which is told by the HTTP libraries that it stands on,
 # and whoever does not say what it is. With 100 ms for a round trip it is 160 packets a second.
@@ -147,6 +148,7 @@ class PollingTransport(SessionTransport):
         self._call_later = engine.loop.call_later
         self._patience = engine.limits.ping_timeout
         self._farewells: dict[str, list[bytes]] = {}  # answers, the last one first
+        self._farewell_bytes = 0
 
     # Requests
 
@@ -224,12 +226,13 @@ class PollingTransport(SessionTransport):
         if answers is None:
             return None
         answer = answers.pop()
+        self._farewell_bytes -= len(answer)
         if not answers:
             self._forget(sid)
         return answer
 
     def _forget(self, sid: str) -> None:
-        self._farewells.pop(sid, None)
+        self._farewell_bytes -= sum(map(len, self._farewells.pop(sid, ())))
 
     def _aborted(self, connection: Connection, stream: HttpStream) -> None:
         queue = connection.outbox
@@ -243,12 +246,19 @@ class PollingTransport(SessionTransport):
 
     def take_farewells(self) -> dict[str, list[bytes]]:
         """All of them, by session: another process gives them from now on."""
-        taken, self._farewells = self._farewells, {}
+        taken, self._farewells, self._farewell_bytes = self._farewells, {}, 0
         return taken
 
     def keep_farewell(self, sid: str, answers: list[bytes]) -> None:
-        """Of a session that has ended, here or in another process."""
+        """Of a session that has ended, here or in another process. Beyond MOST_FAREWELLS only the
+        last answer is kept, which says that it has ended.
+        """
+        self._forget(sid)
+        size = sum(map(len, answers))
+        if self._farewell_bytes + size > MOST_FAREWELLS:
+            answers, size = answers[:1], len(answers[0])
         self._farewells[sid] = answers
+        self._farewell_bytes += size
         self._call_later(FAREWELL, lambda: self._forget(sid))
 
     # What SessionTransport calls

@@ -95,6 +95,7 @@ class SseTransport(StreamTransport):
         auth = msgspec.json.encode(request.params())
         connection = self.engine.open(self, SSE, request.head, stream.address, stream.secure)
         self.reactor.replace(stream, connection)
+        self.reactor.release(connection)  # it may have said too much before it was let in
         connection.outbox = Opening(self, stream.transport, fields, explain)
         self.engine.receive_text(connection, b"40" + auth)
 

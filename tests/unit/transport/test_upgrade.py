@@ -249,6 +249,23 @@ def test_a_farewell_that_nobody_fetches_is_forgotten(late: bool) -> None:
         assert status(client.poll()) == (400 if late else 200)
 
 
+def test_farewells_beyond_their_bound_say_the_end_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hocket.transport.polling.MOST_FAREWELLS", 2_500)
+    with station() as server:
+        clients = [server.polling() for _ in range(4)]
+        for client in clients:
+            client.socket.emit("last", "x" * 1_000)
+            client.socket.disconnect(close=True)
+        firsts = [body(client.poll()) for client in clients]
+        assert [first[:6] for first in firsts] == [b'42["la'] * 2 + [b"1"] * 2
+        assert [body(client.poll()) for client in clients[:2]] == [b"1"] * 2
+        assert [status(client.poll()) for client in clients] == [400] * 4
+        clients[0] = server.polling()  # there is room again
+        clients[0].socket.emit("last", "x" * 1_000)
+        clients[0].socket.disconnect(close=True)
+        assert body(clients[0].poll())[:6] == b'42["la'
+
+
 def test_a_farewell_that_is_over_the_other_way_is_none() -> None:
     """A session that the client ended, or that broke a rule, has nothing to be fetched."""
     with station() as server:
