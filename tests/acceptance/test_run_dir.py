@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
+import os
+import signal
 import socket
 import stat
 import subprocess
@@ -16,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from hocket import Emitter
+from hocket import Emitter, Overloaded
 from hocket.broker.channel import framed
 from hocket.errors import UsageError
 from hocket.instance.desk import connect
@@ -325,3 +328,82 @@ def test_what_no_emitter_can_be_for(tmp_path: Path) -> None:
         Emitter(tmp_path, "admin")
     with pytest.raises(ValueError, match="begins with a slash: 'admin'"):
         Emitter(tmp_path).namespace("admin")
+
+
+@contextmanager
+def listening(folder: Path, waiting: int) -> Iterator[socket.socket]:
+    """A server that does nothing, with room for so many who wait to be accepted."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(folder / "hocket.sock"))
+        server.listen(waiting)
+        server.settimeout(10)
+        yield server
+
+
+class SoftLimitError(Exception):
+    """As a task queue raises it in the middle of anything."""
+
+
+def test_an_emit_that_is_broken_off_does_not_take_the_next_along(tmp_path: Path) -> None:
+    def break_off(number: int, frame: object) -> None:
+        raise SoftLimitError
+
+    def interrupt(server: socket.socket) -> None:
+        with server.accept()[0] as first:
+            first.recv(1_000_000)
+            os.kill(os.getpid(), signal.SIGALRM)
+            emitted.wait(10)
+
+    emitter, emitted = Emitter(tmp_path), threading.Event()
+    before = signal.signal(signal.SIGALRM, break_off)
+    try:
+        with listening(tmp_path, 5) as server:
+            (thread := threading.Thread(target=interrupt, args=(server,))).start()
+            with pytest.raises(SoftLimitError):
+                emitter.emit("large", "x" * 5_000_000)
+            emitter.emit("small")
+            emitted.set()
+            thread.join()
+            emitter.close()
+            with server.accept()[0] as second, second.makefile("rb") as said:
+                assert said.readline() == b'{"do":"emit"}\n'
+                assert b"small" in said.read()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_an_emitter_waits_no_longer_than_it_may_to_be_let_in(tmp_path: Path) -> None:
+    with listening(tmp_path, 0), contextlib.ExitStack() as others:
+        for _ in range(10):  # until there is no room
+            other = others.enter_context(socket.socket(socket.AF_UNIX))
+            other.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                other.connect(str(tmp_path / "hocket.sock"))
+        with pytest.raises(Overloaded, match="the server took nothing"):
+            Emitter(tmp_path, timeout=0.2).emit("news")
+
+
+@each_count
+def test_a_stop_while_new_code_starts_is_not_blamed_on_it(tmp_path: Path, count: int) -> None:
+    with serving(tmp_path, count) as (server, _, run_dir):
+        starts = """
+@app.on_startup
+async def starts():
+    import asyncio
+    open("begun", "w").close()
+    await asyncio.sleep(60)
+
+if __name__"""
+        (tmp_path / "main.py").write_text(APP.replace("if __name__", starts))
+        with subprocess.Popen(
+            [sys.executable, "-m", "hocket", "reload", "--run-dir", str(run_dir)],
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as reload:
+            while not (tmp_path / "begun").exists():
+                time.sleep(0.01)
+            server.signal(signal.SIGTERM)
+            assert "the server stops" in reload.communicate(timeout=30)[1]
+        assert reload.returncode == 1
+        assert server.status() == 0

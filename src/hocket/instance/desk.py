@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import os
 import socket as sockets
+import struct
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -177,22 +178,34 @@ def is_served(run_dir: str | os.PathLike[str]) -> bool:
     return True
 
 
-def connect(run_dir: str | os.PathLike[str], do: str) -> sockets.socket:
+def connect(
+    run_dir: str | os.PathLike[str], do: str, timeout: float | None = None
+) -> sockets.socket:
     """A connection to the desk of a running server, with a request sent; it blocks.
 
-    Raises: UsageError when no server answers there.
+    Args:
+        timeout: seconds that it may take; None: as long as the server needs.
+
+    Raises: UsageError when no server answers there, TimeoutError.
     """
     path = Path(run_dir) / NAME
-    client = sockets.socket(sockets.AF_UNIX)
-    try:
-        client.connect(str(path))
-        client.sendall(msgspec.json.encode({"do": do}) + b"\n")
-    except OSError as error:
-        client.close()
-        raise UsageError(
-            f"no server answers at {path} ({error.strerror or error}): "
-            "start it with --run-dir, and name the same folder here"
-        ) from None
+    with contextlib.ExitStack() as ours:
+        client = ours.enter_context(sockets.socket(sockets.AF_UNIX))
+        try:
+            if timeout is not None:  # by the kernel: `settimeout` does not wait behind others
+                seconds, rest = divmod(max(timeout, 1e-6), 1)
+                limit = struct.pack("ll", int(seconds), int(rest * 1e6))
+                client.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDTIMEO, limit)
+            client.connect(str(path))
+            client.sendall(msgspec.json.encode({"do": do}) + b"\n")
+        except BlockingIOError:
+            raise TimeoutError from None
+        except OSError as error:
+            raise UsageError(
+                f"no server answers at {path} ({error.strerror or error}): "
+                "start it with --run-dir, and name the same folder here"
+            ) from None
+        ours.pop_all()
     return client
 
 

@@ -35,7 +35,7 @@ class Line:
             except TimeoutError:
                 self._close()  # part of it may be on its way: nothing may follow that
                 raise Overloaded(f"the server took nothing for {self._timeout} s") from None
-            except OSError:
+            except BaseException:  # such as a signal's: half a message may be on its way
                 self._close()
                 raise
 
@@ -58,7 +58,7 @@ class Line:
             except OSError:  # it has just ended: another may be there by now
                 pass
         self._close()
-        self._socket = connect(self._run_dir, "emit")
+        self._socket = connect(self._run_dir, "emit", self._timeout)
         self._socket.settimeout(self._timeout)
         self._socket.sendall(data)
 

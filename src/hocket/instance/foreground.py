@@ -139,6 +139,10 @@ class Foreground:
         self._refuse(self._asked)
         copy.close()
         await worker.stop()
+        await asyncio.wait({reloading})
+        if self._desk is not None:
+            self._desk.leave()
+            await self._desk.finish()
         if reloading.done() and not reloading.cancelled():
             reloading.result()  # what broke it: the status says that this is no good end
 

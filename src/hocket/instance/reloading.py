@@ -137,7 +137,8 @@ class Reloader:
         ready = await new.ready
         timer.cancel()
         if not ready:
-            raise _Failed(SLOW if self._loop.time() - began >= STARTING else FAILS)
+            slow = self._loop.time() - began >= STARTING
+            raise _Failed(self._is_there(old) or (SLOW if slow else FAILS))
         if why := self._is_there(old):
             new.process.kill()
             raise _Failed(why)
