@@ -184,3 +184,26 @@ def test_a_child_that_is_ended_as_it_begins_ends() -> None:
     """A worker leaves signals to its supervisor, and what it forks does not, from the first."""
     done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=20)
     assert done.stdout == "-15\nset()\n"
+
+
+JUST_BEFORE = """
+import asyncio, os, signal, sys
+def begins_to_wait(frame, event, arg):
+    if event == "line" and frame.f_lineno > frame.f_code.co_firstlineno + 8:
+        sys.settrace(None)
+        os.kill(os.getpid(), signal.SIGTERM)
+    return begins_to_wait
+def look(frame, event, arg):
+    waits = frame.f_code is asyncio.Event.wait.__code__
+    return begins_to_wait if waits and frame.f_back.f_code.co_name == "_serve_on" else None
+sys.settrace(look)
+"""
+
+
+def test_a_signal_in_the_moment_in_which_its_event_is_waited_for(tmp_path: Path) -> None:
+    """The event was not set when it was looked at, and nobody waits for it when it is."""
+    (tmp_path / "sitecustomize.py").write_text(JUST_BEFORE)
+    (tmp_path / "main.py").write_text(APP)
+    env = {"PYTHONPATH": f"{tmp_path}:{SOURCE}"}
+    with program(*HOCKET, "run", "main:app", "--port=0", cwd=tmp_path, env=env) as server:
+        assert server.status() == 0

@@ -118,11 +118,13 @@ class Foreground:
             self._set(self._reload)
 
     def _set(self, event: asyncio.Event) -> None:
-        """At once, for whoever looks before this process becomes another; and wake the loop."""
+        """At once, for whoever looks before this process becomes another; and once more in the
+        loop: who was in the middle of beginning to wait did not hear of it.
+        """
         event.set()
         if self._loop is not None:
             with suppress(RuntimeError):  # it has ended, and this process is about to
-                self._loop.call_soon_threadsafe(_nothing)
+                self._loop.call_soon_threadsafe(_set_again, event)
 
     async def _serve_on(self) -> None:
         worker, loop = self._worker, asyncio.get_running_loop()
@@ -222,8 +224,11 @@ class Foreground:
                 raise
 
 
-def _nothing() -> None:
-    """What a loop does that was woken."""
+def _set_again(event: asyncio.Event) -> None:
+    """Unless it was heard of, and cleared."""
+    if event.is_set():
+        event.clear()
+        event.set()
 
 
 def _loop_factory() -> Any:
