@@ -469,6 +469,24 @@ async def test_who_says_no_more_hears_what_it_asked_for() -> None:
 
 
 @asynchronous
+async def test_who_has_gone_is_not_waited_with_for_ever() -> None:
+    app, never = App(), asyncio.Event()
+
+    @app.get("/never")
+    async def waits() -> str:
+        await never.wait()
+        return "at last"
+
+    async with serving(app, request_timeout=0.4) as site:
+        wire = await Wire.to(site)
+        await wire.send(head(site.host, "/never"))
+        await eventually(lambda: any(each.busy for each in site.worker.http.streams()))
+        wire.close()
+        await eventually(lambda: site.open_files == 0)
+        never.set()
+
+
+@asynchronous
 async def test_who_has_gone_takes_along_what_waited() -> None:
     """The wheel knows it for up to `request_timeout` more."""
     app = App()

@@ -59,15 +59,16 @@ class HttpStream:
 
     `buffer` is what has come and is not read yet, `body` the body on its way, to `intake` if that
     wants it as it comes; `busy` while a request waits for its answer, with `keep_alive` as that
-    request wants it; `on_abort` is called when the client goes meanwhile. `since` is the wheel tick
-    of the last progress, `got` what has come of a body since then. `peer` and `over_tls`: who
-    connected, and how; `address` and `secure`: the same of the client of the present request.
+    request wants it; `on_abort` is called when the client goes meanwhile; `ending` once it says no
+    more. `since` is the wheel tick of the last progress, `got` what has come of a body since then.
+    `peer` and `over_tls`: who connected, and how; `address` and `secure`: the same of the client of
+    the present request.
     """
 
     __slots__ = (
-        "address", "backlog", "body", "buffer", "busy", "fd", "got", "intake", "keep_alive",
-        "leaving", "on_abort", "on_room", "over_tls", "peer", "request", "secure", "since",
-        "transport",
+        "address", "backlog", "body", "buffer", "busy", "ending", "fd", "got", "intake",
+        "keep_alive", "leaving", "on_abort", "on_room", "over_tls", "peer", "request", "secure",
+        "since", "transport",
     )  # fmt: skip
 
     def __init__(self, transport: HttpTransport, fd: int, peer: str, over_tls: bool) -> None:
@@ -80,7 +81,7 @@ class HttpStream:
         self.body: Body | None = None
         self.intake: Intake | None = None
         self.got = 0
-        self.busy = False
+        self.busy = self.ending = False
         self.keep_alive = True
         self.leaving = False
         self.backlog: Backlog | None = None
@@ -210,10 +211,10 @@ class HttpTransport:
                 self._wheel.put(stream, 1)
 
     def _check(self, stream: HttpStream) -> None:
-        resting = not stream.buffer and stream.request is None and stream.backlog is None
+        resting = not (stream.busy or stream.buffer or stream.request or stream.backlog)
         due = stream.since + (self._keep_alive_ticks if resting else self._request_ticks)
         asked = stream.busy and (stream.intake is None or stream.intake.full)
-        waits = asked and stream.backlog is None
+        waits = asked and stream.backlog is None and not stream.ending
         if waits or self._wheel.now < due:
             self._wheel.put(stream, self._request_ticks if waits else due - self._wheel.now)
         elif stream.busy or stream.backlog is not None:
@@ -241,13 +242,14 @@ class HttpTransport:
         self._advance(stream, data)
 
     def ended(self, stream: HttpStream) -> None:
-        """The client says no more. What it has asked for whole it may still hear, as `nc -N` does:
-        only who wants to know when it goes is told that it has gone.
+        """The client says no more. What it has asked for whole it may still hear, as `nc -N` does,
+        within `request_timeout`: most have gone. Who wants to know when it goes is told so.
         """
         is_owed = (stream.busy and stream.request is None) or stream.backlog is not None
         if not is_owed or stream.on_abort is not None:
             self.cut(stream)
             return
+        stream.ending, stream.since = True, self._wheel.now
         self._reactor.hold(stream)  # with more to read its end comes again, behind that
         if not stream.buffer:
             stream.keep_alive = False
