@@ -153,7 +153,7 @@ def _package(name: str, why: str) -> Finding:
 def _python() -> Finding:
     found = [python()]
     if _is_built_plainly():
-        found.append("a connection takes 15 % less CPU with them")
+        found.append("with them a connection takes 15 % less CPU outside the kernel")
     if sys.version_info < (3, 12):
         found.append("from 3.12 on `async def` handlers start 2-3 us quicker")
     return Finding("Python", "; ".join(found))
