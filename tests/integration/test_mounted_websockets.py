@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -385,6 +386,8 @@ async def test_who_neither_takes_nor_answers_is_gone_however_much_it_has_said() 
         await wire.upgrade("/ws")
         (end,) = site.worker.reactor.endpoints()
         assert isinstance(end, AsgiWebSocket)
+        with socket.fromfd(end.fd, socket.AF_INET, socket.SOCK_STREAM) as kernel:
+            kernel.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)  # or it ends it
         message = frame(TEXT, b"m" * 1_000)
         await wire.send(message * 200)
         await eventually(lambda: end.full)
