@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -195,11 +196,14 @@ async def test_hocket_learns_that_a_polling_client_has_gone(where: str) -> None:
         wire = await SecureWire.to(where)
         poller = await Poller.joined(wire, "leaver")
         assert (await poller.event())[0] == "seen"
-        await wire.send(head(wire.host, poller.target))
-        await other.say('421["echo"]')
-        assert arguments(await other.text()) == [["nobody"]]
-        wire.close()
-        assert arguments(await other.text()) == ["gone", "leaver", "transport error"]
+        told = asyncio.ensure_future(other.text())
+        while not told.done():  # who leaves before the proxy has passed the poll on, tries again
+            await wire.send(head(wire.host, poller.target))
+            await asyncio.wait({told}, timeout=0.2)
+            wire.close()
+            await asyncio.wait({told}, timeout=1.0)
+            wire = wire if told.done() else await SecureWire.to(where)
+        assert arguments(await told) == ["gone", "leaver", "transport error"]
 
 
 @asynchronous
