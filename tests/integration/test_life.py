@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket as sockets
 import threading
 from typing import Any
 
@@ -90,6 +91,19 @@ async def test_clients_are_told_that_the_server_stops() -> None:
     for wire in (websocket, waiting, resting):
         assert await wire.is_closed()
         wire.close()
+
+
+@asynchronous
+async def test_what_has_come_when_the_server_is_told_to_stop_is_answered() -> None:
+    app = answering_app()
+    app.get("/hello")(lambda: "hello")
+    ours, theirs = sockets.socketpair()
+    with ours:
+        async with serving(app) as site:
+            site.worker.http.accepted(theirs.detach(), "127.0.0.1")
+            ours.sendall(head(site.host, "/hello"))
+        assert ours.recv(65_536).endswith(b"\r\n\r\nhello")
+        assert ours.recv(1) == b""
 
 
 @pytest.mark.parametrize("fields", [[], ["Connection: close"]])

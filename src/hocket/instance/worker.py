@@ -47,6 +47,7 @@ NEWS: Final = 0.2  # seconds between two times that a worker tells others how ma
 DRAIN: Final = 0.05  # seconds between two batches of clients that are sent away
 SHUTDOWN: Final = 5.0  # seconds that running handlers have to end, and clients to take answers
 SWEEP: Final = 0.02  # seconds between two looks at who has not taken an answer yet
+LAST: Final = 2  # turns of the loop in which what had come before a stop is read
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -370,6 +371,8 @@ class Worker:
     async def stop(self) -> None:
         """Let nobody in, say goodbye to everybody, wait for running handlers, undo `start`."""
         self.entrance.close()
+        for _ in range(LAST):
+            await asyncio.sleep(0)
         self.gateway.stops = self.app.stops = True
         await self._send_away()
         for timer in self._timers:
