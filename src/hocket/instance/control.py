@@ -33,7 +33,11 @@ class Stop(Message, frozen=True, tag=4):
 
 
 class GiveWay(Message, frozen=True, tag=5):
-    """To a worker, with an open socket: give all that you have to the process at its other end."""
+    """To a worker, with an open socket to the process that is to take its place, which has the pid
+    `heir`: say when everybody can move.
+    """
+
+    heir: int
 
 
 class Took(Message, frozen=True, tag=6):
@@ -52,17 +56,37 @@ class Retire(Message, frozen=True, tag=8):
     """
 
 
-class Gives(Message, frozen=True, tag=9):
-    """From a worker that is to give way: everything moves now."""
+class Settled(Message, frozen=True, tag=9):
+    """From a worker that is to give way: everybody can move."""
+
+    heir: int
 
 
-class Stays(Message, frozen=True, tag=10):
+class Give(Message, frozen=True, tag=10):
+    """To a worker: give all that you have to `heir`. Who has not said in time that everybody can
+    move is not told so: its heir may be killed, and must not be given anything any more.
+    """
+
+    heir: int
+
+
+class Gives(Message, frozen=True, tag=11):
+    """From a worker: everything moves now."""
+
+    heir: int
+
+
+class Stays(Message, frozen=True, tag=12):
     """From a worker that is to give way: there is nobody to give to any more, or it is to stop.
     Nothing has moved.
     """
 
+    heir: int
 
-AnyMessage = Ready | Peer | Open | Stop | GiveWay | Took | Hear | Retire | Gives | Stays
+
+AnyMessage = (
+    Ready | Peer | Open | Stop | GiveWay | Took | Hear | Retire | Settled | Give | Gives | Stays
+)
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(AnyMessage)

@@ -14,10 +14,12 @@ from hocket.broker.channel import Channel, close_files
 from hocket.broker.roles import WORKER
 from hocket.instance.control import (
     AnyMessage,
+    Give,
     Gives,
     GiveWay,
     Message,
     Ready,
+    Settled,
     Stays,
     Took,
     decode,
@@ -66,7 +68,7 @@ class Hand:
         number: which; each process of an instance has its own.
         process: its process.
         control: the socket to it.
-        told: gets what it says, after `ready`, `took` and `gives` have.
+        told: gets what it says, after `ready`, `took` and `give_way` have.
         ended: called when it closes the socket.
     """
 
@@ -86,7 +88,9 @@ class Hand:
         self.began = time.monotonic()
         self.ready: asyncio.Future[bool] = loop.create_future()
         self.took: asyncio.Future[bool] = loop.create_future()
-        self.gives: asyncio.Future[bool] = loop.create_future()
+        self._heir = 0  # the pid of the process that is to take its place
+        self._settled: asyncio.Future[bool] = loop.create_future()
+        self._gives: asyncio.Future[bool] = loop.create_future()
         self._on_told = told
         self.channel = Channel(loop, control, self._received, ended)
 
@@ -126,24 +130,34 @@ class Hand:
     def _received(self, data: bytes, files: list[int]) -> None:
         close_files(files)
         message = decode(data)
-        if isinstance(message, Ready) and not self.ready.done():
-            self.ready.set_result(True)
-        elif isinstance(message, Took) and not self.took.done():
-            self.took.set_result(True)
-        elif isinstance(message, Gives | Stays) and not self.gives.done():
-            self.gives.set_result(isinstance(message, Gives))
+        if isinstance(message, Ready):
+            _settle(self.ready, True)
+        elif isinstance(message, Took):
+            _settle(self.took, True)
+        elif isinstance(message, Settled | Gives | Stays) and message.heir == self._heir:
+            _settle(self._settled, isinstance(message, Settled))
+            if not isinstance(message, Settled):
+                _settle(self._gives, isinstance(message, Gives))
         self._on_told(self, message)
 
     def tell(self, message: Message, *files: int) -> None:
         self.channel.send(encode(message), files)
 
-    async def give_way(self, socket: sockets.socket) -> bool:
-        """Ask it to give all that it has to the process at the other end of `socket`. Whether it
-        does; if not, it has ended, or serves as before.
+    async def give_way(self, heir: int, socket: sockets.socket, patience: float) -> bool:
+        """Ask it to give all that it has to the process of pid `heir`, at the other end of
+        `socket`. Whether it does; if not, it has ended, or serves as before.
+
+        Raises TimeoutError: in `patience` seconds it has not said that everybody can move. Nothing
+        does then, also not later.
         """
-        self.gives = asyncio.get_running_loop().create_future()
-        self.tell(GiveWay(), socket.detach())
-        return await self.gives
+        loop = asyncio.get_running_loop()
+        self._heir, self._settled, self._gives = heir, loop.create_future(), loop.create_future()
+        self.tell(GiveWay(heir), socket.detach())
+        async with asyncio.timeout(patience):
+            if not await self._settled:
+                return False
+        self.tell(Give(heir))
+        return await self._gives
 
     @property
     def is_ready(self) -> bool:
@@ -152,6 +166,10 @@ class Hand:
     def gone(self) -> None:
         """Its process has ended: nobody waits for it any more."""
         self.channel.close()
-        for future in (self.ready, self.took, self.gives):
-            if not future.done():
-                future.set_result(False)
+        for future in (self.ready, self.took, self._settled, self._gives):
+            _settle(future, False)
+
+
+def _settle(future: asyncio.Future[bool], outcome: bool) -> None:
+    if not future.done():
+        future.set_result(outcome)

@@ -11,6 +11,7 @@ import logging
 import socket as sockets
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from math import inf
 from typing import Any, Final
 
 from hocket.broker.base import OLD
@@ -206,13 +207,23 @@ class Giver:
         self._left: set[str] = set()  # sessions that the new process was told to ask for here
         self._offered = False
 
+    async def settle(self, limit: float) -> None:
+        """Wait until everybody can move, for at most `limit` seconds, and no longer than is worth
+        it.
+        """
+        last = self._worker.engine.fanout.seq
+        await self._until(lambda: self._can_move(last), min(limit, SETTLE))
+
+    async def allowed(self, word: asyncio.Event) -> None:
+        """Wait until `word` is given, or there is nobody to give to any more."""
+        await self._until(lambda: word.is_set() or self._channel.closed, inf)
+
     async def give(self, limit: float) -> bool:
         """Everything; then wait for handlers, calls and requests that are under way, for at most
         `limit` seconds. False: nothing has moved, for the new process has ended meanwhile, or
         everything ends.
         """
-        last = self._worker.engine.fanout.seq
-        await self._until(lambda: self._can_move(last), min(limit, SETTLE))
+        await self.settle(limit)
         if self._channel.is_left or self._hurried.is_set():
             self._channel.close()
             return False

@@ -14,6 +14,7 @@ from hocket.broker.channel import Channel, close_files
 from hocket.broker.roles import WORKER
 from hocket.instance.control import (
     AnyMessage,
+    Give,
     Gives,
     GiveWay,
     Hear,
@@ -21,6 +22,7 @@ from hocket.instance.control import (
     Open,
     Peer,
     Ready,
+    Settled,
     Stays,
     Stop,
     Took,
@@ -108,6 +110,8 @@ class WorkerMember(Member):
         worker.takes_over = self._old is not None
         self._here = asyncio.Event()  # all that the process before it had is here, or is gone
         self._giver: Giver | None = None
+        self._gives_to = 0  # the pid of the process that it is to give to, ...
+        self._word = asyncio.Event()  # ... and whether it may
         self._giving: asyncio.Task[None] | None = None
         # Emitters that come while it takes over: what they say is for clients that are not here yet
         self._unheard: list[sockets.socket] | None = None if self._old is None else []
@@ -138,18 +142,32 @@ class WorkerMember(Member):
         elif self.worker.broker is not None:
             self.worker.broker.hear(emitter)
 
-    async def _give_way(self, giver: Giver) -> None:
-        """To a new process, if it is still there when everybody can move."""
+    def _plan(self, heir: int, socket: sockets.socket) -> None:
+        """To give way. What was planned before has come to nothing: that heir was killed."""
+        if self._giver is not None:
+            self._giver.hurry()
+        self._giver = giver = Giver(self.worker, socket, lambda: self.say(Gives(heir)))
+        self._gives_to, self._word = heir, asyncio.Event()
+        self._giving = self.loop.create_task(self._give_way(giver, heir, self._word))
+
+    async def _give_way(self, giver: Giver, heir: int, word: asyncio.Event) -> None:
+        """To a new process, if it is still there when everybody can move, and the supervisor still
+        wants it: who was held for long hears of it too late.
+        """
+        limit = self.worker.settings.reload_timeout
         try:
-            gave = await giver.give(self.worker.settings.reload_timeout)
+            await giver.settle(limit)
+            self.say(Settled(heir))
+            await giver.allowed(word)
+            gave = await giver.give(limit)
         except BaseException:
             self.end.set()
             raise
         if gave:
             self.end.set()
         else:
-            self._giver = None
-            self.say(Stays())
+            self._giver = None if self._giver is giver else self._giver
+            self.say(Stays(heir))
 
     async def finish(self) -> None:
         if self._old is not None:  # else those that come at this moment hear no goodbye
@@ -173,9 +191,9 @@ class WorkerMember(Member):
         elif isinstance(message, Hear) and files:
             self._hear(sockets.socket(fileno=files.pop()))
         elif isinstance(message, GiveWay) and files and not self.end.is_set():
-            heir = sockets.socket(fileno=files.pop())
-            self._giver = Giver(self.worker, heir, lambda: self.say(Gives()))
-            self._giving = self.loop.create_task(self._give_way(self._giver))
+            self._plan(message.heir, sockets.socket(fileno=files.pop()))
+        elif isinstance(message, Give) and message.heir == self._gives_to:
+            self._word.set()
         elif isinstance(message, Stop) and self._giver is not None:
             self._giver.hurry()
 

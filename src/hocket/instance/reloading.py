@@ -21,7 +21,7 @@ from hocket.instance.place import STOPPING
 log = logging.getLogger("hocket")
 
 STARTING: Final = 60.0  # seconds that new code may take to start
-PATIENCE: Final = 5.0  # seconds in which a worker must say that it gives way; it takes 1 at most
+PATIENCE: Final = 5.0  # seconds in which a worker must say that it can give way; it takes 1 at most
 NOT: Final = "not reloaded: {}; everything goes on as it was"
 PART: Final = "reloaded only in part: {}; {} of {} processes have the new code"
 BROKEN: Final = "not reloaded, or only in part: an internal error, see the server's log"
@@ -157,9 +157,8 @@ class Reloader:
         with ours:
             new = await self._start(old, old.number, theirs)
             try:
-                async with asyncio.timeout(PATIENCE):
-                    gives = await old.give_way(ours)
-            except TimeoutError:  # what it does not hear of any more does not happen
+                gives = await old.give_way(new.process.pid, ours, PATIENCE)
+            except TimeoutError:
                 new.process.kill()
                 raise _Failed(STANDS.format(old, PATIENCE)) from None
         if not gives:
