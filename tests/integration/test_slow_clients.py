@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from hocket import App, Socket
-from hocket.transport.http import HttpStream
+from hocket.transport.stream import HttpStream
 from tests.support import (
     PING,
     Gone,

@@ -42,8 +42,8 @@ from hocket.hub.elsewhere import Elsewhere
 from hocket.hub.socket import Socket
 from hocket.instance.worker import Worker
 from hocket.protocol.http1 import Request
-from hocket.transport.http import HttpStream
 from hocket.transport.moving import Mover, Parcel, is_served
+from hocket.transport.stream import HttpStream
 
 log = logging.getLogger("hocket")
 

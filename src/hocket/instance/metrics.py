@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from hocket.errors import SLOW_CONSUMER, HTTPError
 from hocket.hub.outbox import Backlog
 from hocket.protocol.http1 import Request, response
-from hocket.transport.http import HttpStream
+from hocket.transport.stream import HttpStream
 
 if TYPE_CHECKING:
     from hocket.broker.local import LocalBroker

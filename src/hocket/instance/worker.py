@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from hocket.broker.local import LocalBroker
     from hocket.instance.keeping import Keeping
     from hocket.protocol.http1 import Request
-    from hocket.transport.http import HttpStream
     from hocket.transport.mounts import MountRunner
     from hocket.transport.proxies import ProxyProtocol
     from hocket.transport.relay import Relay
     from hocket.transport.sse import Explain
+    from hocket.transport.stream import HttpStream
 
 log = logging.getLogger("hocket")
 

@@ -25,8 +25,8 @@ from hocket.protocol import websocket
 from hocket.protocol.engineio import POLLING, EncodedPacket
 from hocket.protocol.http1 import Request
 from hocket.settings import load
-from hocket.transport.http import HttpStream
 from hocket.transport.reactor import write_small
+from hocket.transport.stream import HttpStream
 from hocket.transport.websocket import (
     WebSocketTransport,
     deflate_answer,

@@ -13,8 +13,9 @@ from urllib.parse import unquote
 
 from hocket.errors import HTTPError
 from hocket.protocol.http1 import CONTINUE, Field, Request, keep_field, response_head
-from hocket.transport.http import HttpStream, HttpTransport
+from hocket.transport.http import HttpTransport
 from hocket.transport.refusals import refusal_of
+from hocket.transport.stream import HttpStream
 
 log = logging.getLogger("hocket")
 

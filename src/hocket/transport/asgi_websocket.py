@@ -16,10 +16,10 @@ from hocket.hub.outbox import Backlog
 from hocket.protocol import websocket
 from hocket.protocol.http1 import Request, header_lines, response
 from hocket.transport.asgi import AsgiApp, Message, Scope, checked_fields
-from hocket.transport.http import HttpStream
 from hocket.transport.linger import Linger
 from hocket.transport.outgoing import Outgoing
 from hocket.transport.reactor import Reactor
+from hocket.transport.stream import HttpStream
 from hocket.transport.websocket import switch_for
 
 log = logging.getLogger("hocket")

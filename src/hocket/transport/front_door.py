@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from hocket.errors import HTTPError
 from hocket.protocol.http1 import Request
 from hocket.transport.gateway import Gateway
-from hocket.transport.http import HttpStream, HttpTransport, Intake
+from hocket.transport.http import HttpTransport
 from hocket.transport.routes import RouteRunner, Routes
+from hocket.transport.stream import HttpStream, Intake
 
 if TYPE_CHECKING:
     from hocket.transport.mounts import MountRunner, Mounts

@@ -20,12 +20,13 @@ from hocket.hub.handshake import Handshake
 from hocket.protocol.engineio import WEBSOCKET
 from hocket.protocol.http1 import Request, response
 from hocket.protocol.websocket import text_frame
-from hocket.transport.http import HttpStream, HttpTransport
+from hocket.transport.http import HttpTransport
 from hocket.transport.linger import Linger
 from hocket.transport.origins import Origins
 from hocket.transport.polling import PollingTransport
 from hocket.transport.reactor import Reactor, write_small
 from hocket.transport.sse import Explain, SseTransport, as_it_is
+from hocket.transport.stream import HttpStream
 from hocket.transport.upgrade import UpgradeTransport
 from hocket.transport.websocket import (
     Switch,

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from hocket.errors import HTTPError
-from hocket.hub.engine import HELD, Loop
-from hocket.hub.heartbeat import Wheel
-from hocket.hub.outbox import Backlog
+from hocket.hub.engine import Loop
 from hocket.protocol.heads import Heads
 from hocket.protocol.http1 import (
     CONTINUE,
     HEAD_END,
     MAX_HEAD,
-    Body,
     Field,
     Request,
     body_of,
     keep_field,
     response,
 )
+from hocket.transport.deadlines import Deadlines
 from hocket.transport.linger import Linger
 from hocket.transport.outgoing import Outgoing
 from hocket.transport.reactor import Endpoint, Reactor
+from hocket.transport.stream import HttpStream, Intake
 
 if TYPE_CHECKING:
     from hocket.transport.proxies import Proxies
@@ -37,57 +35,6 @@ PROGRESS: Final = 16_384  # bytes of such a body that must come in each `request
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 log = logging.getLogger("hocket")
-
-
-class Intake(Protocol):
-    """Takes a request's body as it comes."""
-
-    @property
-    def full(self) -> bool:
-        """It has enough for now: no more is read until `HttpTransport.go_on`."""
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether the answer is under way."""
-
-    def feed(self, part: bytes, whole: bool) -> None:
-        """The next bytes; `whole` when no more come."""
-
-
-class HttpStream:
-    """One client's HTTP connection.
-
-    `buffer` is what has come and is not read yet, `body` the body on its way, to `intake` if that
-    wants it as it comes; `busy` while a request waits for its answer, with `keep_alive` as that
-    request wants it; `on_abort` is called when the client goes meanwhile; `ending` once it says no
-    more. `since` is the wheel tick of the last progress, `got` what has come of a body since then.
-    `peer` and `over_tls`: who connected, and how; `address` and `secure`: the same of the client of
-    the present request.
-    """
-
-    __slots__ = (
-        "address", "backlog", "body", "buffer", "busy", "ending", "fd", "got", "intake",
-        "keep_alive", "leaving", "on_abort", "on_room", "over_tls", "peer", "request", "secure",
-        "since", "transport",
-    )  # fmt: skip
-
-    def __init__(self, transport: HttpTransport, fd: int, peer: str, over_tls: bool) -> None:
-        self.transport = transport
-        self.fd = fd
-        self.peer = self.address = peer
-        self.over_tls = self.secure = over_tls
-        self.buffer = b""
-        self.request: Request | None = None
-        self.body: Body | None = None
-        self.intake: Intake | None = None
-        self.got = 0
-        self.busy = self.ending = False
-        self.keep_alive = True
-        self.leaving = False
-        self.backlog: Backlog | None = None
-        self.on_abort: Callable[[], None] | None = None
-        self.on_room: asyncio.Event | None = None
-        self.since = 0
 
 
 class HttpTransport:
@@ -120,15 +67,8 @@ class HttpTransport:
         self._linger = linger
         self._max_body = max_body
         self.out: Outgoing[HttpStream] = Outgoing(loop, reactor, max_outbox, self.cut)
-        self._wheel: Wheel[HttpStream] = Wheel(
-            min(1.0, request_timeout / 4), max(request_timeout, keep_alive), loop.clock()
-        )
-        self._request_ticks = self._wheel.ticks(request_timeout)
-        self._keep_alive_ticks = self._wheel.ticks(keep_alive)
-        self._slack = max(2 * self._wheel.tick, min(HELD, request_timeout / 4))
-        # Who came since the last tick. Most are gone or another thing by then, and never in the
-        # wheel.
-        self._fresh: list[HttpStream] = []
+        self._deadlines = Deadlines(request_timeout, keep_alive, loop.clock())
+        self._wheel = self._deadlines.wheel
         self._heads = Heads()
         self.requests = 0
         self.proxies: Proxies | None = None  # None: nobody is trusted
@@ -157,13 +97,13 @@ class HttpTransport:
         """A new connection."""
         stream = HttpStream(self, fd, address, False)
         self._reactor.add(stream, new=True)
-        self._arrived(stream)
+        self._deadlines.begin(stream)
 
     def take(self, fd: int, peer: str, over_tls: bool, data: bytes) -> None:
         """A connection that another worker has given up, with what it has sent."""
         stream = HttpStream(self, fd, peer, over_tls)
         self._reactor.add(stream)
-        self._arrived(stream)
+        self._deadlines.begin(stream)
         self.received(stream, data)
 
     def waiting(self, fd: int, peer: str, over_tls: bool) -> HttpStream:
@@ -171,7 +111,7 @@ class HttpTransport:
         stream = HttpStream(self, fd, peer, over_tls)
         stream.busy = True
         self._reactor.add(stream)
-        self._arrived(stream)
+        self._deadlines.begin(stream)
         return stream
 
     def streams(self) -> list[HttpStream]:
@@ -182,47 +122,19 @@ class HttpTransport:
         """A connection that came otherwise, with what it has sent: from now on it is ours."""
         stream = HttpStream(self, -1, address, secure)
         self._reactor.replace(end, stream)
-        self._arrived(stream)
+        self._deadlines.begin(stream)
         if data:
             self.received(stream, data)
 
-    def _arrived(self, stream: HttpStream) -> None:
-        stream.since = self._wheel.now
-        self._fresh.append(stream)
-
     def tick(self, now: float) -> None:
-        """Close those that take too long. While nobody is read from, and when the loop was held,
-        what they took so long for may have come: they are looked at again.
-        """
-        fresh, self._fresh = self._fresh, []
-        for stream in fresh:
-            if stream.fd >= 0:
-                self._wheel.put(stream, self._request_ticks)
-        before = self._wheel.now
-        due = list(self._wheel.advance(now))
-        late = (self._wheel.now - before) * self._wheel.tick
-        hears = not self._reactor.paused and late <= self._slack
-        for stream in due:
-            if stream.fd < 0:
-                continue
-            if hears:
-                self._check(stream)
+        """Close those that take too long."""
+        for stream in self._deadlines.overdue(now, not self._reactor.paused):
+            if stream.busy or stream.backlog is not None:
+                self.cut(stream)  # a body comes too slowly, or an answer is taken too slowly
+            elif stream.is_resting:
+                self._reactor.close(stream)
             else:
-                self._wheel.put(stream, 1)
-
-    def _check(self, stream: HttpStream) -> None:
-        resting = not (stream.busy or stream.buffer or stream.request or stream.backlog)
-        due = stream.since + (self._keep_alive_ticks if resting else self._request_ticks)
-        asked = stream.busy and (stream.intake is None or stream.intake.full)
-        waits = asked and stream.backlog is None and not stream.ending
-        if waits or self._wheel.now < due:
-            self._wheel.put(stream, self._request_ticks if waits else due - self._wheel.now)
-        elif stream.busy or stream.backlog is not None:
-            self.cut(stream)  # a body comes too slowly, or an answer is taken too slowly
-        elif resting:
-            self._reactor.close(stream)
-        else:
-            self.refuse(stream, HTTPError(408, "the request took too long"))
+                self.refuse(stream, HTTPError(408, "the request took too long"))
 
     # What the reactor calls
 

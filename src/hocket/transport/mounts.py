@@ -9,8 +9,9 @@ from urllib.parse import unquote
 from hocket.protocol.http1 import Field, Request
 from hocket.transport.asgi import AsgiApp, Exchange, Scope, scope_of
 from hocket.transport.asgi_websocket import AsgiWebSocketTransport
-from hocket.transport.http import HttpStream, HttpTransport
+from hocket.transport.http import HttpTransport
 from hocket.transport.lifespan import Lifespan
+from hocket.transport.stream import HttpStream
 
 
 class Mount:

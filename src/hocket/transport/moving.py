@@ -21,9 +21,10 @@ from hocket.hub.socket import CONNECTED, MOVED, Socket
 from hocket.protocol import socketio
 from hocket.protocol.socketio import Assembler
 from hocket.transport.gateway import Gateway
-from hocket.transport.http import HttpStream, HttpTransport
+from hocket.transport.http import HttpTransport
 from hocket.transport.polling import PollQueue
 from hocket.transport.reactor import Reactor
+from hocket.transport.stream import HttpStream
 from hocket.transport.websocket import receiver_for
 
 Forward = Callable[[Socket, int], Any]  # makes what an ack of an old call is given to

@@ -33,7 +33,7 @@ from hocket.transport.reactor import Reactor
 from hocket.transport.session import SessionTransport
 
 if TYPE_CHECKING:
-    from hocket.transport.http import HttpStream
+    from hocket.transport.stream import HttpStream
     from hocket.transport.upgrade import Probe
 
 FAREWELL: Final = (

@@ -23,8 +23,9 @@ from hocket.errors import HTTPError
 from hocket.hub.ids import worker_of
 from hocket.protocol.http1 import Request
 from hocket.transport.entrance import NO_ROOM
-from hocket.transport.http import HttpStream, HttpTransport
+from hocket.transport.http import HttpTransport
 from hocket.transport.reactor import Reactor, write_small
+from hocket.transport.stream import HttpStream
 
 Choose = Callable[[Request], str | None]
 

@@ -16,8 +16,9 @@ import msgspec
 from hocket.errors import HTTPError
 from hocket.hub.engine import Loop
 from hocket.protocol.http1 import Field, Request, keep_field, response
-from hocket.transport.http import HttpStream, HttpTransport
+from hocket.transport.http import HttpTransport
 from hocket.transport.refusals import refusal_of
+from hocket.transport.stream import HttpStream
 
 log = logging.getLogger("hocket")
 

@@ -23,8 +23,9 @@ from hocket.hub.connection import Connection
 from hocket.protocol.engineio import SSE, EncodedPacket
 from hocket.protocol.http1 import Field, Request, response, response_head
 from hocket.protocol.sse import opening
-from hocket.transport.http import HttpStream, HttpTransport
+from hocket.transport.http import HttpTransport
 from hocket.transport.session import StreamTransport
+from hocket.transport.stream import HttpStream
 
 RETRY: Final = 2.0  # seconds after which a client that lost its stream comes back
 _STREAM: Final[list[Field]] = [

@@ -22,10 +22,11 @@ from hocket.hub.target import Target
 from hocket.instance.worker import limits_of
 from hocket.settings import Settings
 from hocket.testing import serve
-from hocket.transport.http import HttpStream, HttpTransport
+from hocket.transport.http import HttpTransport
 from hocket.transport.linger import Linger
 from hocket.transport.poller import BATCH, DRAIN, EpollPoller
 from hocket.transport.reactor import Reactor
+from hocket.transport.stream import HttpStream
 from tests.unit.hub.world import FakeLoop, World
 
 EVENT = '42["e"]'

@@ -20,10 +20,11 @@ from hocket.protocol.engineio import SEPARATOR
 from hocket.protocol.http1 import Request
 from hocket.protocol.websocket import TEXT
 from hocket.transport.gateway import Gateway
-from hocket.transport.http import HttpStream, HttpTransport
+from hocket.transport.http import HttpTransport
 from hocket.transport.linger import Linger
 from hocket.transport.origins import Origins
 from hocket.transport.reactor import Reactor
+from hocket.transport.stream import HttpStream
 from tests.support import frame, head
 from tests.unit.hub.world import FakeLoop
 
