@@ -6,11 +6,19 @@ Under HOCKET_NO_SKIP=1 (CI) a skip is a failure: a machine that lacks something 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
 
 NO_SKIP = os.environ.get("HOCKET_NO_SKIP", "") not in ("", "0")
+
+# Tests tell programs, and themselves, to end as a terminal does. What runs in the background of a
+# script is deaf to that, and so would be all that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def fail_a_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -501,3 +502,33 @@ async def test_what_an_app_starts_ends_as_it_is_told_and_holds_nothing_of_the_se
         await client.say('421["children"]')
         assert await client.text() == "431[[-15,-15,[]]]"
         client.close()
+
+
+@asynchronous
+async def test_rooms_of_the_ready_made_chat_go_on_after_a_reload() -> None:
+    async def call(client: WebSocketClient, event: str, **data: str) -> Any:
+        await client.say(f"421{json.dumps([event, data])}")
+        while not (text := await client.text()).startswith("431"):
+            pass
+        return json.loads(text[3:])[0]
+
+    with program(sys.executable, "-m", "hocket", "serve", "--port", "0") as server:
+        url = server.url()
+        async with (
+            await WebSocketClient.opened(url) as ada,
+            await WebSocketClient.opened(url) as bob,
+        ):
+            for client, name in ((ada, "ada"), (bob, "bob")):
+                await client.say(f'40{{"name":"{name}"}}')
+                members = (await call(client, "join", room="kitchen"))["members"]
+            assert members == ["ada", "bob"]
+            server.signal(signal.SIGHUP)
+            server.said("reloaded: ")
+            assert "id" in await call(ada, "message", room="kitchen", text="still here?")
+            joined = await call(bob, "join", room="kitchen")
+            assert joined["members"] == ["ada", "bob"]
+            assert [said["text"] for said in joined["history"]] == ["still here?"]
+            await call(bob, "leave", room="kitchen")
+            while not (text := await ada.text()).startswith('42["members"'):
+                pass
+            assert json.loads(text[2:])[1] == {"room": "kitchen", "left": "bob", "count": 1}

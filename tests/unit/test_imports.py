@@ -177,7 +177,7 @@ def test_what_the_order_allows(module: str, source: str) -> None:
         ("hocket.hub.hub", "from hocket.shed import X", "1: shed has no place in the order"),
         ("hocket.shed", "import re", "1: shed has no place in the order"),
         ("hocket.store.sqlite", "import hocket.broker.base", "1: store may not import broker"),
-        ("hocket.chat.rooms", "from hocket.notify import X", "1: chat may not import notify"),
+        ("hocket.chat.history", "from hocket.notify import X", "1: chat may not import notify"),
         ("hocket.cli.run", "import hocket.testing", "1: cli may not import testing"),
         ("hocket.app", "import hocket.instance", "1: app may not import instance"),
         ("hocket.hub.hub", "import_module('hocket.app')", "1: hub may not import app"),

@@ -10,22 +10,26 @@
 
 What is refused is answered with {error}. After connecting, a client gets `welcome {user, rooms,
 guests, inbox}`; `inbox`: it has one, over the REST API.
+
+Who is in a room is who has a socket in it: after a reload the same sockets are in the same rooms.
 """
 
 from __future__ import annotations
 
 import time
+from itertools import islice
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
 from hocket.app import App
-from hocket.chat.rooms import ChatRooms
+from hocket.chat.history import History
 from hocket.hub.ids import Ids
 from hocket.hub.socket import Socket
 
 MAX_ROOMS_EACH: Final = 50  # rooms that one client may be in
 WELCOME_ROOMS: Final = 20  # rooms that a newcomer is told of
+PREFIX: Final = "chat:"
 
 RoomName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
@@ -63,7 +67,7 @@ def chat_room(name: str) -> str:
     """The Socket.IO room of a chat room: prefixed, so that no chat room can be named like
     a socket.
     """
-    return f"chat:{name}"
+    return PREFIX + name
 
 
 class Chat:
@@ -80,7 +84,7 @@ class Chat:
         self._guests = guests
         self._inbox = inbox
         self._new_id = Ids()
-        self.rooms = ChatRooms(time.time, self._new_id)
+        self._history = History(time.time, self._new_id)
         app.on("connect")(self.connect)
         app.on("disconnect")(self.disconnect)
         app.on("join")(self._answering(self.join))
@@ -105,7 +109,7 @@ class Chat:
             "welcome",
             {
                 "user": socket.user,
-                "rooms": self.rooms.occupied(WELCOME_ROOMS),
+                "rooms": self._occupied(socket),
                 "guests": self._guests,
                 "inbox": self._inbox,
             },
@@ -122,18 +126,18 @@ class Chat:
 
     def disconnect(self, socket: Socket, reason: str) -> None:
         for room in sorted(socket.rooms - {socket.id}):
-            self._depart(socket, room.removeprefix("chat:"))
+            self._depart(socket, room.removeprefix(PREFIX))
 
     def join(self, socket: Socket, data: Any) -> dict[str, Any]:
         room = read(data, InRoom).room
         if chat_room(room) not in socket.rooms:
             if len(socket.rooms) > MAX_ROOMS_EACH:
                 raise Refusal(f"you are in {MAX_ROOMS_EACH} rooms; leave one first")
+            members = self._members(room)
             socket.join(chat_room(room))
-            new, _ = self.rooms.enter(room, socket.user)
-            if new:
+            if socket.user not in members:
                 self._announce(room, "joined", socket.user)
-        return self.rooms.summary(room)
+        return {"members": sorted(self._members(room)), "history": self._history.of(room)}
 
     def leave(self, socket: Socket, data: Any) -> dict[str, Any]:
         room = self._own_room(socket, read(data, InRoom).room)
@@ -144,7 +148,7 @@ class Chat:
     def message(self, socket: Socket, data: Any) -> dict[str, Any]:
         said = read(data, Said)
         room = self._own_room(socket, said.room)
-        message = self.rooms.say(room, socket.user, said.text)
+        message = self._history.say(room, socket.user, said.text)
         self._app.to(chat_room(room)).emit("message", message)
         return {"id": message.id}
 
@@ -152,15 +156,24 @@ class Chat:
         room = self._own_room(socket, read(data, InRoom).room)
         socket.to(chat_room(room)).volatile.emit("typing", {"room": room, "user": socket.user})
 
+    def _members(self, room: str) -> set[str]:
+        """Somebody with two tabs is there twice and counts once."""
+        return {socket.user for socket in self._app.to(chat_room(room)).select()}
+
+    def _occupied(self, socket: Socket) -> list[str]:
+        """Rooms with people in them, the newest first."""
+        names = (name for name in reversed(socket.nsp.rooms) if name.startswith(PREFIX))
+        return [name.removeprefix(PREFIX) for name in islice(names, WELCOME_ROOMS)]
+
     def _own_room(self, socket: Socket, room: str) -> str:
         if chat_room(room) not in socket.rooms:
             raise Refusal("join the room first")
         return room
 
     def _depart(self, socket: Socket, room: str) -> None:
-        if self.rooms.leave(room, socket.user):
+        if socket.user not in self._members(room):
             self._announce(room, "left", socket.user)
 
     def _announce(self, room: str, what: str, user: str) -> None:
-        count = len(self.rooms.members(room))
+        count = len(self._members(room))
         self._app.to(chat_room(room)).emit("members", {"room": room, what: user, "count": count})
