@@ -233,7 +233,6 @@ async def posted(site: Site, body: bytes) -> tuple[Answer, PollingClient]:
         b'451000000000-["e"]',
         b'451-["e"]\x1e42["e"]',
         b"41/nowhere,",
-        b"40",
         b'42["connect"]',
         b"\x1e".join([b"3"] * 500_000),
         b"\x1e".join([b'42["message"]'] * 10_001),

@@ -42,6 +42,9 @@ class Transport(Protocol):
     def resume(self, connection: Connection) -> None:
         """Fewer handlers run than may: go on with what was held back."""
 
+    def left(self, connection: Connection) -> None:
+        """The client says that the session ends."""
+
     def finish(self, connection: Connection, reason: str) -> None:
         """The session ended: say goodbye as the transport does and let go of its resources."""
 

@@ -15,7 +15,6 @@ from hocket.errors import (
     PARSE_ERROR,
     PING_TIMEOUT,
     SLOW_CONSUMER,
-    TRANSPORT_CLOSE,
     PacketError,
 )
 from hocket.hub.connection import CLOSED, Connection, Transport
@@ -251,10 +250,12 @@ class Engine:
         try:
             if packet.startswith(b"4"):
                 self.layer.text(connection, packet)
+            elif packet.startswith(b"b"):  # of clients that keep to text also over WebSocket
+                self.layer.binary(connection, engineio.decode_base64(packet[1:]))
             elif engineio.check_text(packet, connection.transport.name) == engineio.PONG:
                 connection.answered = True
             else:
-                self.close(connection, TRANSPORT_CLOSE)
+                connection.transport.left(connection)
         except PacketError as error:
             self.refuse(connection, error)
 

@@ -207,8 +207,11 @@ class Hub:
     def _connect(
         self, connection: Connection, name: str, auth: dict[str, Any], as_json: bytes
     ) -> None:
-        if connection.sockets and connection.socket_in(name) is not None:
-            raise PacketError(f"the client is already in {name}")
+        if connection.sockets and (before := connection.socket_in(name)) is not None:
+            # Who leaves before it has heard that it is in says nothing of that, and comes again:
+            # so do clients of React, which mounts everything twice.
+            self.fanout.catch_up(connection)
+            self._end(before, CLIENT_LEFT)
         is_over = len(connection.sockets) >= self.engine.limits.max_namespaces
         is_long = len(as_json) > MAX_AUTH
         nsp = None if is_over or is_long else self.namespace(name)

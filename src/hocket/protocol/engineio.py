@@ -1,8 +1,8 @@
 """Engine.IO, protocol 4: packets, their wire forms, and the life of a session.
 
 A packet is one type character and data; a message may be binary instead, and then has no type
-character on WebSocket and a `b` and base64 in a polling payload, where packets are joined by the
-record separator 0x1E.
+character on WebSocket, and a `b` and base64 in a polling payload, where packets are joined by the
+record separator 0x1E. Clients may keep to the `b` over WebSocket (`forceBase64`).
 
     type      sent by   meaning
     0 open    server    the handshake, JSON
@@ -190,18 +190,23 @@ def split_payload(body: bytes, max_packets: int) -> list[tuple[bool, bytes]]:
     if body.count(SEPARATOR) >= max_packets:
         raise PacketError(f"the payload has over {max_packets} packets")
     return [
-        (True, _base64(packet[1:])) if packet[:1] == b"b" else (False, packet)
+        (True, decode_base64(packet[1:])) if packet[:1] == b"b" else (False, packet)
         for packet in body.split(SEPARATOR)
     ]
 
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
+_FOR_URLS = bytes.maketrans(b"-_", b"+/")
 
 
-def _base64(text: bytes) -> bytes:
+def decode_base64(text: bytes) -> bytes:
+    """A binary message behind its `b`: of either alphabet, with or without padding (RFC 4648
+    sections 4 and 5); raises PacketError.
+    """
+    text = text.translate(_FOR_URLS)
     try:
         if _BASE64.fullmatch(text):
-            return a2b_base64(text)
+            return a2b_base64(text + b"=" * (-len(text) % 4))
     except Base64Error:
         pass
     raise PacketError("a binary packet is not base64")

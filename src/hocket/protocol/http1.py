@@ -175,7 +175,7 @@ def parse_head(head: bytes) -> Request:
     except httptools.HttpParserError as error:
         raise HTTPError(400, f"bad request head: {error}"[:120]) from None
     version = parser.get_http_version()
-    if version not in ("1.1", "1.0"):
+    if version not in ("1.1", "1.0") or b" HTTP/" not in head[: head.index(b"\r\n")]:
         raise HTTPError(505, "only HTTP/1.0 and HTTP/1.1")
     request = Request(head, parser.get_method().decode(), version, sink.fields)
     authority = _set_target(request, sink.target)

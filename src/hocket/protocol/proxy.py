@@ -25,7 +25,11 @@ _PROXY: Final = 0x21
 _SIZES: Final = {0x11: 4, 0x21: 16}  # TCP over IPv4 and IPv6: bytes of one address
 _TLV_SSL: Final = 0x20
 _CLIENT_SSL: Final = 0x01
-_ELEMENT = re.compile(r'\s*([!#$%&\'*+.^_`|~\w-]+)=("(?:[^"\\]|\\.)*"|[^",;\s]*)\s*(;|,|$)')
+_PIECE = r'(?:"(?:[^"\\]|\\.)*"|[^"{}])+'  # with what it ends at only in quotes
+_ELEMENTS = re.compile(_PIECE.format(","))
+_PAIRS = re.compile(_PIECE.format(",;"))
+_LONGEST: Final = 1_024  # characters of Forwarded; four hops take 200
+_PAIR = re.compile(r'\s*([!#$%&\'*+.^_`|~\w-]+)=("(?:[^"\\]|\\.)*"|[^",;\s]*)\s*')
 MOST_HOPS: Final = 32
 
 
@@ -75,18 +79,26 @@ def x_forwarded(addresses: str, schemes: str) -> list[Hop]:
 
 
 def forwarded(value: str) -> list[Hop]:
-    """The hops of Forwarded (RFC 7239 section 4), the nearest last; none if it is malformed."""
-    hops, pairs, at = [], {}, 0
-    while at < len(value):
-        match = _ELEMENT.match(value, at)
-        if match is None or match.end() == at:
-            return []
-        name, said, end = match.groups()
-        pairs[name.lower()] = said.strip('"')
-        at = match.end()
-        if end != ";":
-            hops.append(Hop(plain_address(pairs.get("for", "")), pairs.get("proto", "").lower()))
-            pairs = {}
+    """The hops of Forwarded (RFC 7239 section 4), the nearest last: those behind the last one that
+    is malformed, for proxies add theirs to whatever a client says.
+    """
+    if len(value) > _LONGEST:  # a client says what is farther away, and of quotes without an end
+        value = value[-_LONGEST:].partition(",")[2]
+    hops: list[Hop] = []
+    for element in _ELEMENTS.findall(value):
+        if not (pairs := element.strip()):
+            continue  # RFC 9110 section 5.6.1.2
+        said: dict[str, str] = {}
+        for pair in _PAIRS.findall(pairs):
+            match = _PAIR.fullmatch(pair)
+            if match is None:
+                said.clear()
+                break
+            said[match[1].lower()] = match[2].strip('"')
+        if said:
+            hops.append(Hop(plain_address(said.get("for", "")), said.get("proto", "").lower()))
+        else:
+            hops.clear()
     return hops
 
 

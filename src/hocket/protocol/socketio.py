@@ -7,7 +7,7 @@
     0 CONNECT        nothing, or an object (auth)                      no: it makes one
     1 DISCONNECT     nothing                                           yes
     2 EVENT          [name, *arguments], optional ack id               yes
-    3 ACK            [*arguments], with an ack id                      yes
+    3 ACK            [*arguments]; without an ack id it says nothing   yes
     4 CONNECT_ERROR  never                                             -
     5 BINARY_EVENT   as 2, then so many binary messages                yes
     6 BINARY_ACK     as 3, likewise                                    yes
@@ -45,7 +45,7 @@ PLAIN_CONNECT: Final = b"40{"  # into the main namespace, with who the client sa
 MAX_ATTACHMENTS: Final = 10  # the limit of Socket.IO's own parser
 
 _HEADS: Final = [b"4%d" % kind for kind in range(BINARY_ACK + 1)]
-_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+_PLAIN: Final = frozenset({str, int, float, bool, type(None), msgspec.Raw})  # without bytes in it
 _BYTES_LIKE: Final = (bytes, bytearray, memoryview)
 _PACKET = re.compile(rb"4([0-6])(?:(\d{1,10})-)?(?:(/[^,]*)(?:,|$))?(\d{1,15})?(.*)", re.DOTALL)
 _encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
@@ -70,13 +70,14 @@ class Packet:
 
 
 def is_event(data: Any) -> bool:
-    """Whether `data` is a list that begins with a name a client may use."""
-    return (
-        isinstance(data, list)
-        and bool(data)
-        and isinstance(data[0], str)
-        and data[0] not in RESERVED
-    )
+    """Whether `data` is a list that begins with a name a client may use. A number is one, and from
+    here on the text of it, as in JavaScript.
+    """
+    if not isinstance(data, list) or not data:
+        return False
+    if type(data[0]) in (int, float):
+        data[0] = repr(data[0]).removesuffix(".0")
+    return isinstance(data[0], str) and data[0] not in RESERVED
 
 
 def _is_ack(data: Any) -> bool:
@@ -137,7 +138,7 @@ def decode(text: bytes) -> Packet:
     if attachments > MAX_ATTACHMENTS:
         raise PacketError(f"over {MAX_ATTACHMENTS} attachments")
     data = decode_json(payload) if payload else None
-    if not _VALID[type](data) or (type in (ACK, BINARY_ACK) and ack_id is None):
+    if not _VALID[type](data):
         raise PacketError(f"the payload does not fit packet type {type}")
     try:
         name = "/" if namespace is None else namespace.decode()
@@ -153,7 +154,9 @@ def decode_event(text: bytes) -> list[Any]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         data = _decode_halved(text[2:])
     # HOT: `decode_json` and `is_event`, without two calls: 0.15 us (benchmarks echo)
-    if type(data) is not list or not data or type(data[0]) is not str or data[0] in RESERVED:
+    if type(data) is list and data and type(data[0]) is str and data[0] not in RESERVED:
+        return data
+    if not is_event(data):
         raise PacketError("the payload does not fit an event")
     return data
 

@@ -18,7 +18,7 @@ from hocket.hub.connection import Connection
 from hocket.hub.engine import Engine
 from hocket.hub.handshake import Handshake
 from hocket.protocol.engineio import WEBSOCKET
-from hocket.protocol.http1 import Request, response
+from hocket.protocol.http1 import Request, keep_field, response
 from hocket.protocol.websocket import text_frame
 from hocket.transport.http import HttpTransport
 from hocket.transport.linger import Linger
@@ -105,7 +105,7 @@ class Gateway:
         if request.method == "OPTIONS":
             self.preflight(stream, request)
             return
-        headers = self._origins.headers(request)
+        headers = [*self._origins.headers(request), *keep_field(request)]
         if not request.keep_alive:
             headers.append((b"connection", b"close"))
         try:
@@ -239,8 +239,8 @@ class Gateway:
         opening = text_frame(self._engine.handshake(connection))
         self._engine.fanout.write(connection, answer + opening)
         self._engine.heartbeat(connection)
-        if rest or stream.buffer:  # which came while `on_handshake` ran
-            self._reactor.release(connection)
+        self._reactor.release(connection)  # it may have said much, or gone, while it was not read
+        if rest or stream.buffer:
             self.websocket.received(connection, rest + stream.buffer)
 
     def _probe(

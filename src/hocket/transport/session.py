@@ -34,6 +34,10 @@ class SessionTransport:
         """One item of `connection.inbox`."""
         raise NotImplementedError
 
+    def left(self, connection: Connection) -> None:
+        """The client says that the session ends."""
+        self.engine.close(connection, TRANSPORT_CLOSE)
+
     def hold(self, connection: Connection) -> None:
         """Read no more from this client."""
 

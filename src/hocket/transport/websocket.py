@@ -166,6 +166,10 @@ class WebSocketTransport(StreamTransport):
         elif opcode == websocket.CLOSE:
             self.closed_by_client(connection, payload)
 
+    def left(self, connection: Connection) -> None:
+        """Engine.IO's `close`: the WebSocket ends as WebSockets do (RFC 6455 section 7.1.1)."""
+        self.closed_by_client(connection, websocket.NORMAL.to_bytes(2, "big"))
+
     def closed_by_client(self, connection: Connection, payload: bytes) -> None:
         """Answer a close frame with its own code and go (RFC 6455 section 5.5.1)."""
         self.engine.fanout.send(connection, Frame(websocket.CLOSE, payload[:2]))

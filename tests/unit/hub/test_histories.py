@@ -70,6 +70,9 @@ class Kernel(FakeTransport):
         self.taken[connection.fd] = bytearray()
         return self.taken[connection.fd]
 
+    def left(self, connection: Connection) -> None:
+        raise AssertionError("nobody says so")
+
     def finish(self, connection: Connection, reason: str) -> None:
         if reason in GOODBYES:
             self.engine.fanout.send(connection, CloseFrame(b""))

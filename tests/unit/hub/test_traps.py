@@ -161,6 +161,9 @@ class Silent:
     def lost(self, *_: object) -> None: ...
     def overflow(self, *_: object) -> None: ...
     def resume(self, *_: object) -> None: ...
+    def left(self, connection: Any) -> None:
+        raise AssertionError("nobody says so")
+
     def finish(self, connection: Any, reason: str) -> None:
         os.close(connection.fd)
         connection.fd = -1

@@ -189,6 +189,9 @@ class FakeTransport:
         connection.held = False
         self.resumed.append(connection)
 
+    def left(self, connection: Connection) -> None:
+        raise AssertionError("nobody says so")
+
     def finish(self, connection: Connection, reason: str) -> None:
         self.engine.fanout.uncork(connection)
         self.finished.append((connection, reason))
