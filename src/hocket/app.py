@@ -7,10 +7,11 @@ import inspect
 import logging
 import re
 from collections.abc import Callable, Collection, Mapping
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from hocket import settings as settings_table
-from hocket.errors import ConnectError
+from hocket.errors import FORBIDDEN, ConnectError
 from hocket.hub.handlers import Handlers
 from hocket.hub.handshake import Handshake
 from hocket.hub.hub import Hub
@@ -52,10 +53,22 @@ class Namespace:
     Source: Socket.IO server API, class Namespace.
     """
 
-    def __init__(self, app: App | None, name: str, handlers: Handlers | None = None) -> None:
+    def __init__(
+        self, app: App | None, name: str, handlers: Handlers | None = None, pattern: str = ""
+    ) -> None:
         self._app = app
-        self._name = name
+        self._name = name  # empty: all that the pattern matches
+        self._pattern = pattern  # which its handlers are registered for
         self._handlers = handlers or Handlers()
+
+    def _declare(self) -> Handlers:
+        """Its handlers, to add to. Raises ValueError where they are not its alone."""
+        if self._name and self._pattern:
+            raise ValueError(
+                f"{self._name!r} is one of the namespaces that {self._pattern!r} matches, and has "
+                "the handlers of all of them: declare it before the pattern to give it its own"
+            )
+        return self._handlers
 
     def on(self, event: str) -> Callable[[F], F]:
         """Register a handler.
@@ -66,22 +79,23 @@ class Namespace:
 
         A `def` handler runs at once on the event loop, an `async def` handler as a task. What it
         returns is the client's ack: a tuple is several arguments, None is none, NO_ACK leaves the
-        ack open. `connect` may raise ConnectError; who leaves while it runs gets no `disconnect`.
+        ack open. `connect` may raise ConnectError, or return False; who leaves while it runs gets
+        no `disconnect`.
 
         Raises: ValueError for a name that cannot be handled or already is.
         """
 
         def register(function: F) -> F:
-            self._handlers.add(event, function)
+            self._declare().add(event, function)
             return function
 
         return register
 
     def middleware(self, function: F) -> F:
         """Register a function (socket, auth) that every client passes before `connect`, in order;
-        it may raise ConnectError.
+        it may raise ConnectError, or return False.
         """
-        self._handlers.add_middleware(function)
+        self._declare().add_middleware(function)
         return function
 
     def to(self, *rooms: str) -> Target:
@@ -129,10 +143,11 @@ class Namespace:
         hub = self._app.hub if self._app is not None else None
         if hub is None:
             raise RuntimeError("the app is not running yet: emit from a handler or from on_startup")
-        running = hub.addressed(self._name)
+        running = hub.addressed(self._name) if self._name else None
         if running is None:
             raise LookupError(
-                f"{self._name!r} is a pattern: name one namespace, such as app.namespace('/room-1')"
+                f"{self._pattern!r} is a pattern: name one namespace, such as "
+                "app.namespace('/room-1')"
             )
         return running
 
@@ -208,17 +223,18 @@ class App(Namespace):
 
     def namespace(self, name: str | re.Pattern[str]) -> Namespace:
         """A namespace by name, declared by this call; or all namespaces whose names a pattern
-        matches in full.
+        matches in full. They have the pattern's handlers, but for those that were declared by name
+        before it.
 
         Raises: ValueError for a name without a leading slash.
         """
         if isinstance(name, re.Pattern):
-            return Namespace(self, name.pattern, self.dynamic.setdefault(name, Handlers()))
+            return Namespace(self, "", self.dynamic.setdefault(name, Handlers()), name.pattern)
         if not name.startswith("/") or "," in name:
             raise ValueError(f"a namespace's name begins with a slash and has no comma: {name!r}")
         for pattern, handlers in self.dynamic.items():
             if name not in self.static and pattern.fullmatch(name):
-                return Namespace(self, name, handlers)
+                return Namespace(self, name, handlers, pattern.pattern)
         return Namespace(self, name, self.static.setdefault(name, Handlers()))
 
     def get(self, path: str) -> Callable[[F], F]:
@@ -396,13 +412,13 @@ class App(Namespace):
     def _ask_hooks(self, handshake: Handshake) -> Any:
         for at, hook in enumerate(self._handshake_hooks):
             try:
-                answer = hook(handshake)
+                answer = copy_context().run(hook, handshake)
             except (Exception, asyncio.CancelledError) as error:
                 return self._reason(error)
             if inspect.isawaitable(answer):
                 return self._ask_hooks_later(handshake, answer, self._handshake_hooks[at + 1 :])
             if answer is False:
-                return "Forbidden"
+                return FORBIDDEN
         return None
 
     async def _ask_hooks_later(
@@ -410,11 +426,11 @@ class App(Namespace):
     ) -> str | None:
         try:
             if await answer is False:
-                return "Forbidden"
+                return FORBIDDEN
             for hook in rest:
                 answer = hook(handshake)
                 if (await answer if inspect.isawaitable(answer) else answer) is False:
-                    return "Forbidden"
+                    return FORBIDDEN
         except (Exception, asyncio.CancelledError) as error:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise  # the server stops; else it is something that the hook waited for
@@ -425,7 +441,7 @@ class App(Namespace):
         if isinstance(error, ConnectError):
             return error.message
         self.report(error, None, "handshake")
-        return "Forbidden"
+        return FORBIDDEN
 
     def report(self, error: BaseException, socket: Socket | None, event: str) -> None:
         """An error of a handler: to the log, and to `on_error`. Never raises."""

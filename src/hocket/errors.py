@@ -110,6 +110,8 @@ SHUTTING_DOWN: Final = "server shutting down"
 SLOW_CONSUMER: Final = "slow-consumer"
 TOKEN_EXPIRED: Final = "token-expired"  # the client's token did, on a live connection
 
+FORBIDDEN: Final = "Forbidden"  # what a client is told where False says that it may not come in
+
 # Why somebody is not let in, or not let do something.
 TOKEN_REQUIRED: Final = "token-required"  # no token, or none that is signed by a key that counts
 TOKEN_EARLY: Final = "token-early"  # its `nbf` is still to come

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from tests.support import (
     PollingClient,
     WebSocketClient,
     Wire,
+    ask,
     asynchronous,
     eventually,
     head,
@@ -149,3 +152,83 @@ async def test_a_poll_over_http_1_0_says_that_its_connection_stays() -> None:
             )
         )
         assert (await wire.answer())["connection"] == "keep-alive"
+
+
+@pytest.mark.parametrize("step", ["connect", "middleware"])
+@pytest.mark.parametrize("waits", [False, True])
+@asynchronous
+async def test_false_refuses(step: str, waits: bool) -> None:
+    """As in python-socketio."""
+
+    def check(socket: Socket, auth: dict[str, Any]) -> Any:
+        return auth == {"password": "s3cret"}
+
+    async def check_later(socket: Socket, auth: dict[str, Any]) -> Any:
+        await asyncio.sleep(0)
+        return auth == {"password": "s3cret"}
+
+    app = echoing()
+    register = app.middleware if step == "middleware" else app.on("connect")
+    register(check_later if waits else check)
+    async with serving(app) as site, await WebSocketClient.opened(site) as client:
+        await client.say('40{"password":"wrong"}')
+        assert await client.text() == '44{"message":"Forbidden"}'
+        await client.say('40{"password":"s3cret"}')
+        assert (await client.text()).startswith('40{"sid":')
+
+
+@asynchronous
+async def test_what_a_handler_sets_in_its_context_is_nobody_elses() -> None:
+    """Loggers, tracers and tenants are kept in context variables (PEP 567)."""
+    user: ContextVar[str] = ContextVar("user", default="nobody")
+    app = App()
+
+    def sets(*_: Any) -> str:
+        found = user.get()
+        user.set("ada")
+        return found
+
+    seen: list[str] = []
+    app.on_handshake(lambda handshake: seen.append(sets()))
+    app.middleware(lambda socket, auth: seen.append(sets()))
+    app.on("connect")(lambda socket, auth: seen.append(user.get()))
+    app.on("who")(sets)
+    app.get("/who")(sets)
+
+    @app.on("later")
+    async def later(socket: Socket) -> str:
+        return sets()
+
+    async with serving(app) as site:
+        for _ in range(2):
+            async with await WebSocketClient.joined(site) as client:
+                for event in ("who", "later"):
+                    await client.say(f'421["{event}"]')
+                    assert await client.text() == '431["nobody"]'
+            assert (await ask(site, "GET", "/who")).body == b"nobody"
+    assert seen == ["nobody", "nobody", "ada"] * 2  # one client's steps are one context
+
+
+@asynchronous
+async def test_one_namespace_of_a_pattern_has_no_handlers_of_its_own() -> None:
+    """They would be those of all the others, too."""
+    app = App()
+    own = app.namespace("/n-1")
+    pattern = app.namespace(re.compile(r"/(n-\d|\.\*)"))
+    one = app.namespace("/n-2")
+    with pytest.raises(ValueError, match="declare it before the pattern"):
+        one.on("secret")(lambda socket: None)
+    with pytest.raises(ValueError, match="declare it before the pattern"):
+        one.middleware(lambda socket, auth: None)
+    own.on("who")(lambda socket: "own")
+    pattern.on("who")(lambda socket: "pattern")
+    async with serving(app) as site, await WebSocketClient.opened(site) as client:
+        for name, found in (("/n-1", "own"), ("/n-2", "pattern")):
+            await client.say(f"40{name},")
+            assert (await client.text()).startswith(f"40{name},")
+            await client.say(f'42{name},1["who"]')
+            assert await client.text() == f'43{name},1["{found}"]'
+        one.emit("hello")
+        assert await client.text() == '42/n-2,["hello"]'
+        with pytest.raises(LookupError, match="is a pattern"):
+            app.namespace(re.compile(r".*")).emit("hello")

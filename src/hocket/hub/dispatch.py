@@ -2,7 +2,8 @@
 of the loop named.
 
 A `def` handler runs at once. So does the first step of an `async def` handler, as a task: handlers
-start in the order of their events, and what follows their first wait runs side by side.
+start in the order of their events, and what follows their first wait runs side by side. Each has
+a context of its own (PEP 567): what it sets is nobody else's.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import functools
 import logging
 import types
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import copy_context
 from typing import Any, Final
 
-from hocket.errors import ConnectError
+from hocket.errors import FORBIDDEN, ConnectError
 from hocket.hub.calls import ack_args
 from hocket.hub.connection import Connection
 from hocket.hub.engine import Loop
@@ -84,7 +86,7 @@ class Dispatcher:
             handler.calls += 1
             if len(args) != handler.limit:
                 args = handler.fit(args)
-            result = handler.function(socket, *args)
+            result = copy_context().run(handler.function, socket, *args)
             if type(result) is types.CoroutineType:
                 coroutine = result
                 result = self._begin(coroutine)
@@ -177,18 +179,20 @@ class Dispatcher:
         if handlers.waits_at_entry:
             self._connect_soon(socket, auth, steps, accept, refuse)
             return
+        context = copy_context()
         try:
             for at, step in enumerate(steps):
                 step.calls += 1
                 began = self._clock()
                 try:
-                    result = step.function(socket, *step.fit([auth]))
+                    result = context.run(step.function, socket, *step.fit([auth]))
                 finally:
                     self._watch(began, step)
                 if type(result) is types.CoroutineType:  # a `def` that gives what is to be awaited
                     rest = [_given(result, step), *steps[at + 1 :]]
                     self._connect_soon(socket, auth, rest, accept, refuse)
                     return
+                _check(result)
         except (Exception, asyncio.CancelledError) as error:
             refuse(socket, self._refusal(error, socket))
         else:
@@ -218,7 +222,7 @@ class Dispatcher:
         try:
             for step in steps:
                 step.calls += 1
-                await self._call(step, socket, *step.fit([auth]))
+                _check(await self._call(step, socket, *step.fit([auth])))
         except (Exception, asyncio.CancelledError) as error:
             refuse(socket, self._refusal(error, socket))
         else:
@@ -275,6 +279,12 @@ class Dispatcher:
                 held * 1000,
                 extra={"handler": handler.name, "held_ms": round(held * 1000)},
             )
+
+
+def _check(result: Any) -> None:
+    """False refuses, as it does in `on_handshake`. Raises ConnectError."""
+    if result is False:
+        raise ConnectError(FORBIDDEN)
 
 
 def _given(coroutine: Coroutine[Any, Any, Any], giver: Handler) -> Handler:

@@ -8,6 +8,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -156,11 +157,8 @@ class RouteRunner:
     def __call__(self, stream: HttpStream, request: Request, body: bytes) -> None:
         route, params = self._routes.find(request.method, request.path)
         try:
-            result = (
-                route.function(_starlette(stream, request, body, params))
-                if route.wants_request
-                else route.function()
-            )
+            given = (_starlette(stream, request, body, params),) if route.wants_request else ()
+            result = copy_context().run(route.function, *given)  # what it sets is nobody else's
             if isinstance(result, Coroutine):
                 self._loop.spawn(self._later(stream, request, body, result))
             elif hasattr(result, "render"):
