@@ -182,3 +182,66 @@ async def test_who_takes_a_long_answer_slowly_gets_all_of_it() -> None:
             await sloth.exactly(13_000_000)
         slow.close()
         sloth.close()
+
+
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+@asynchronous
+async def test_who_is_sent_much_is_not_slow_if_the_sender_waits(transport: str) -> None:
+    """More than the kernel and the outbox hold, to a client that takes it as it can."""
+    app = App(max_outbox=OUTBOX)
+    reasons: list[str] = []
+    app.on("disconnect")(lambda socket, reason: reasons.append(reason))
+    pieces = 300
+
+    @app.on("history")
+    async def history(socket: Socket) -> int:
+        for number in range(pieces):
+            socket.emit("piece", number, PIECE)
+            await socket.drain()
+        return pieces
+
+    async with serving(app) as site:
+        if transport == "polling":
+            client = await PollingClient.opened(site)
+            await client.post("40")
+            await client.hear()
+            await client.post('421["history"]')
+            heard: list[str] = []
+            while not heard or heard[-1] != f"431[{pieces}]":
+                heard += await client.hear()
+        else:
+            async with await WebSocketClient.joined(site) as reader:
+                await reader.say('421["history"]')
+                heard = [await reader.text() for _ in range(pieces + 1)]
+        assert heard[:-1] == [f'42["piece",{number},"{PIECE}"]' for number in range(pieces)]
+        assert heard[-1] == f"431[{pieces}]"
+        assert reasons == []
+
+
+@asynchronous
+async def test_a_sender_waits_for_nobody_who_has_gone() -> None:
+    app = App(max_outbox=1 << 30)
+    drained: list[bool] = []
+
+    @app.on("history")
+    async def history(socket: Socket) -> None:
+        for _ in range(1_000):
+            socket.emit("piece", PIECE)
+        await socket.drain()
+        drained.append(socket.connected)
+
+    async with serving(app) as site:
+        client = await WebSocketClient.joined(site)
+        await client.say('42["history"]')
+        await eventually(lambda: site.worker.hub.dispatch.tasks != set())
+        assert drained == []
+        client.close()
+        await eventually(lambda: drained == [False])
+
+
+@asynchronous
+async def test_a_connect_handler_may_emit_as_much_at_once_as_another() -> None:
+    app = App(max_outbox=OUTBOX)
+    app.on("connect")(lambda socket, auth: socket.emit("history", "x" * (3 * OUTBOX)))
+    async with serving(app) as site, await WebSocketClient.joined(site) as client:
+        assert len(await client.text()) > 3 * OUTBOX

@@ -128,7 +128,8 @@ class StandIn(Connection):
     Args:
         socket: that enters.
         mark: up to which fan-out it is served.
-        limit: bytes that it may keep.
+        limit: bytes that it may keep behind the first packet, which may be of any size as in other
+            outboxes.
     """
 
     __slots__ = ("_left", "packets")
@@ -148,7 +149,8 @@ class StandIn(Connection):
         if self._left < 0:  # there would be a hole in it
             return
         self.packets.append(packet)
-        self._left -= len(packet.text) + sum(map(len, packet.attachments))
+        if len(self.packets) > 1:
+            self._left -= len(packet.text) + sum(map(len, packet.attachments))
         if self._left < 0:
             connection = self.sockets[0].connection
             connection.transport.overflow(connection)  # it may have moved to another one meanwhile

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable
 from threading import get_ident
@@ -24,6 +25,8 @@ CONNECTING: Final = 0
 CONNECTED: Final = 1
 ENDED: Final = 2
 MOVED: Final = 3  # another process serves it now; handlers that hold on to it act through that one
+
+LOOK: Final = 0.01  # seconds between two looks at whether a client has taken all
 
 
 class Socket:
@@ -160,6 +163,20 @@ class Socket:
         elif self.state != ENDED:  # its client may be in other namespaces still
             self.nsp.hub.counts.events_out += 1
             self.nsp.hub.fanout.send(self.end, packet)
+
+    async def drain(self) -> None:
+        """Wait until the kernel, or a poll, has all that was emitted to this client, or the client
+        has gone: whoever sends it much does this in between, for more than `max_outbox` bytes that
+        wait end it.
+        """
+        if self.state == CONNECTED:
+            self.nsp.hub.fanout.uncork(self.connection)
+        while self._is_behind():  # noqa: ASYNC110 - an event would be a field of every outbox
+            await asyncio.sleep(LOOK)
+
+    def _is_behind(self) -> bool:
+        outbox = self.connection.outbox
+        return self.state <= CONNECTED and bool(getattr(outbox, "size", None))
 
     async def call(self, event: str, *args: Any, timeout: float = 60.0) -> Any:
         """Send an event and wait for the client's ack.

@@ -53,7 +53,6 @@ PAGE: Final = 100  # missed notifications that are asked for at a time
 STRIDE: Final = 64  # sockets that are told before others have their turn
 AGAIN: Final = 0.2  # seconds until a store that is not there is asked again
 MOST_HELD: Final = 100  # live ones that are kept for a socket while the inbox answers
-LOOK: Final = 0.02  # seconds between two looks at a client that does not keep up
 PATIENCE: Final = 5.0  # seconds that a client waits for the store before it is let in without
 LONGEST_USER: Final = 200  # characters; who is called more is not told anything
 MAX_CURSOR: Final = 1 << 62
@@ -303,7 +302,7 @@ class Live:
             self.residents.enter(socket, late.number)
             return True
         late.held = None
-        await _until_it_keeps_up(socket)
+        await socket.drain()
         return False
 
     async def _missed(self, user: str, after: int, upto: int) -> tuple[list[InboxRow], bool]:
@@ -329,14 +328,6 @@ class Live:
                 return await self._store.do(question)
             except StoreError:
                 await asyncio.sleep(AGAIN)
-
-
-async def _until_it_keeps_up(socket: Socket) -> None:
-    """Until nothing waits for the client."""
-    while not _gone(socket):
-        if not getattr(socket.connection.outbox, "size", None):  # outboxes with bytes have one
-            return
-        await asyncio.sleep(LOOK)
 
 
 def _gone(socket: Socket) -> bool:

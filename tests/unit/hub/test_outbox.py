@@ -158,10 +158,10 @@ def test_held_packets_are_bounded_and_that_is_told_once(
     connection.transport = World().transport  # from polling to WebSocket, say
     monkeypatch.setattr(connection.transport, "overflow", told.append)
     packets = [EncodedPacket(b"x" * 40, [b"y" * 10]) for _ in range(5)]
-    for packet in packets[:2]:
+    for packet in packets[:3]:  # of which the first may be of any size
         held.put(connection, packet)
     assert told == []
-    for packet in packets[2:]:
+    for packet in packets[3:]:
         held.put(connection, packet)
     assert told == [connection]
-    assert held.packets == packets[:3]
+    assert held.packets == packets[:4]
