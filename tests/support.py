@@ -300,6 +300,12 @@ class Wire:
     async def __aexit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def port(self) -> int:
+        """This side's."""
+        port: int = self._socket.getsockname()[1]
+        return port
+
     # Bytes
 
     async def send(self, data: bytes) -> None:

@@ -459,7 +459,7 @@ class App(Namespace):
                 result = hook(error, socket, event)
                 if inspect.iscoroutine(result) and self.hub is not None:
                     self.hub.engine.loop.spawn(_logged(result))
-            except Exception:
+            except (Exception, asyncio.CancelledError):
                 log.exception("on_error failed itself", extra=where)
 
     async def startup(self) -> None:

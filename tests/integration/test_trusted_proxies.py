@@ -40,6 +40,20 @@ async def test_nobody_is_trusted_unless_told_so() -> None:
         assert await who(site, before=V1) == 501  # PROXY is no method
 
 
+@asynchronous
+async def test_the_port_is_told_of_a_client_that_is_the_peer() -> None:
+    app = App()
+    app.get("/port")(lambda request: str(request.client.port))
+    async with serving(app, trusted_proxies="127.0.0.1") as site, await Wire.to(site) as wire:
+        answer = await wire.request("GET", "/port")
+        assert answer.body.decode() == str(wire.port)
+        assert (await wire.request("GET", "/port", FORGED)).body == b"0"
+    how: dict[str, Any] = {"trusted_proxies": "127.0.0.1", "proxy_protocol": True}
+    async with serving(app, **how) as site, await Wire.to(site) as wire:
+        await wire.send(V1 + head(site.host, "/port"))
+        assert (await wire.answer()).body == b"0"
+
+
 @pytest.mark.parametrize(
     ("fields", "told"),
     [

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from hocket.errors import HTTPError
 from hocket.protocol.http1 import CONTINUE, Field, Request, keep_field, response_head
 from hocket.transport.http import HttpTransport
+from hocket.transport.reactor import peer_of
 from hocket.transport.refusals import refusal_of
 from hocket.transport.stream import HttpStream
 
@@ -54,9 +55,15 @@ def scope_of(stream: HttpStream, request: Request, root_path: str = "") -> dict[
         "query_string": request.query.encode(),
         "root_path": root_path,
         "headers": list(request.fields),  # the request may be remembered and shared
-        "client": (stream.address, 0),
+        "client": (stream.address, _port(stream)),
         "server": (host, int(port)),
     }
+
+
+def _port(stream: HttpStream) -> int:
+    """The client's, if it is the peer; else 0: proxies do not tell it."""
+    address, port = peer_of(stream.fd)
+    return port if address == stream.address else 0
 
 
 class Exchange:

@@ -228,6 +228,18 @@ def shut_down(fd: int, how: int, reset: bool = False) -> None:
         borrowed.detach()
 
 
+def peer_of(fd: int) -> tuple[str, int]:
+    """The address and port of a bare fd's peer; "" and 0 if it has none, or has gone."""
+    borrowed = sockets.socket(sockets.AF_INET, sockets.SOCK_STREAM, 0, fileno=fd)
+    try:
+        name = borrowed.getpeername()
+    except OSError:
+        return "", 0
+    finally:
+        borrowed.detach()
+    return name[:2] if isinstance(name, tuple) else ("", 0)
+
+
 def write_small(fd: int, data: bytes) -> None:
     """A few bytes to a connection that has had next to nothing before: they fit, or it is broken
     and its end will be read.
