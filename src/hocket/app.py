@@ -241,7 +241,7 @@ class App(Namespace):
         """Register a function for GET and HEAD on a path (Starlette's syntax: `/users/{id:int}`).
 
         It takes nothing or a `starlette.requests.Request`, and gives str, bytes, anything msgspec
-        encodes as JSON, None (204), or a Starlette Response.
+        encodes as JSON, models of pydantic, None (204), or a Starlette Response.
         """
         return self._route("GET", path)
 

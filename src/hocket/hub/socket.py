@@ -139,7 +139,8 @@ class Socket:
 
         Args:
             event: the event's name.
-            args: anything msgspec encodes as JSON; `bytes`-like values travel as binary.
+            args: anything msgspec encodes as JSON, and models of pydantic; `bytes`-like values
+                travel as binary.
 
         Raises: ValueError for a reserved name, TypeError for what cannot be encoded. A client that
         has left gets nothing, silently.

@@ -141,7 +141,8 @@ class Target:
 
         Args:
             event: the event's name.
-            args: anything msgspec encodes as JSON; `bytes`-like values travel as binary.
+            args: anything msgspec encodes as JSON, and models of pydantic; `bytes`-like values
+                travel as binary.
 
         Raises: ValueError for a reserved name, TypeError for what cannot be encoded, Overloaded
         when too much waits to be sent.

@@ -26,6 +26,7 @@ from typing import Any, Final
 import msgspec
 
 from hocket.errors import PacketError
+from hocket.protocol.encoding import as_builtin, encode_json
 from hocket.protocol.engineio import EncodedPacket
 
 CONNECT: Final = 0
@@ -48,7 +49,7 @@ _HEADS: Final = [b"4%d" % kind for kind in range(BINARY_ACK + 1)]
 _PLAIN: Final = frozenset({str, int, float, bool, type(None), msgspec.Raw})  # without bytes in it
 _BYTES_LIKE: Final = (bytes, bytearray, memoryview)
 _PACKET = re.compile(rb"4([0-6])(?:(\d{1,10})-)?(?:(/[^,]*)(?:,|$))?(\d{1,15})?(.*)", re.DOTALL)
-_encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
+_encode = encode_json
 _decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
 
 
@@ -246,7 +247,7 @@ def encode(
     Args:
         type: CONNECT, DISCONNECT, EVENT, ACK or CONNECT_ERROR (binary types follow from the data).
         namespace: its name, with the slash.
-        data: anything msgspec encodes as JSON; None: no payload.
+        data: anything `encode_json` takes; None: no payload.
         id: the ack id.
         volatile: as in EncodedPacket.
 
@@ -254,7 +255,9 @@ def encode(
     """
     buffers: list[bytes] = []
     if _may_hold_bytes(data):
-        builtins = msgspec.to_builtins(data, builtin_types=_BYTES_LIKE, str_keys=True)
+        builtins = msgspec.to_builtins(
+            data, builtin_types=_BYTES_LIKE, str_keys=True, enc_hook=as_builtin
+        )
         data = extract(builtins, buffers)
         if buffers and type not in (EVENT, ACK):
             raise TypeError("only events and acks can carry bytes")

@@ -12,10 +12,9 @@ from contextvars import copy_context
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-import msgspec
-
 from hocket.errors import HTTPError
 from hocket.hub.engine import Loop
+from hocket.protocol.encoding import encode_json
 from hocket.protocol.http1 import Field, Request, keep_field, response
 from hocket.transport.http import HttpTransport
 from hocket.transport.refusals import refusal_of
@@ -45,7 +44,7 @@ def _answer(result: Any) -> tuple[int, tuple[Field, ...], bytes]:
         return 200, _BYTES, result
     if result is None:
         return 204, (), b""
-    return 200, _JSON, msgspec.json.encode(result)
+    return 200, _JSON, encode_json(result)
 
 
 class Route:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import tracemalloc
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import pydantic
 import pytest
 
 from hocket.errors import HTTPError, PacketError
@@ -16,6 +18,7 @@ from hocket.protocol.pieces import SMALL, Pieces
 from tests.unit.protocol.test_any_bytes import framed, received
 
 TEXT, BINARY, CONTINUATION = websocket.TEXT, websocket.BINARY, websocket.CONTINUATION
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 # WebSocket
 
@@ -438,6 +441,36 @@ def test_a_namespace_is_utf8() -> None:
 
 def test_half_an_emoji_becomes_a_replacement_character() -> None:
     assert socketio.decode(b'42["e","a\\ud83d","\\ud83c\\udf70"]').data == ["e", "a\ufffd", "🍰"]
+
+
+class Item(pydantic.BaseModel):
+    name: str
+    at: datetime
+    picture: bytes | None = None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Item(name="a", at=NOW), '{"name":"a","at":"2026-01-02T00:00:00Z","picture":null}'),
+        ([{"items": (Item(name="a", at=NOW, picture=b"x"),)}], None),
+        (msgspec.Raw(b'{"a":1}'), '{"a":1}'),
+        ({"raw": [msgspec.Raw(b'{"a":1}'), b"x"]}, None),
+    ],
+)
+def test_models_and_raw_json_are_what_is_in_them(value: Any, text: str | None) -> None:
+    packet = socketio.encode(socketio.EVENT, "/", ["e", value])
+    if text is not None:
+        assert (packet.text, packet.attachments) == (f'42["e",{text}]'.encode(), [])
+    else:
+        assert packet.text.startswith(b'451-["e",')
+        assert packet.attachments == [b"x"]
+
+
+@pytest.mark.parametrize("value", [object(), Item, {"a": {object()}}])
+def test_what_is_no_value_is_told(value: Any) -> None:
+    with pytest.raises(TypeError, match="Encoding objects of type"):
+        socketio.encode(socketio.EVENT, "/", ["e", value])
 
 
 @dataclasses.dataclass
