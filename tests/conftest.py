@@ -33,6 +33,10 @@ def fail_a_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     fail_a_skip(report)
+    # pytest-xdist sends reports as UTF-8, and dies of half a surrogate pair that a test has logged.
+    report.sections = [
+        (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
+    ]
     return report
 
 
