@@ -1,14 +1,17 @@
 """Email over SMTP.
 
-Source: RFC 5321 (answers), RFC 3463 (their three-part codes), RFC 5322 and 3834 (the message). The
-message is built by Python's `email`: no header can be smuggled in through a title.
+Source: RFC 5321 (answers), RFC 3463 (their three-part codes), RFC 5322 and 3834 (the message), RFC
+2047 (its subject). Python's `email` builds the message but for the two headers that others supply:
+it takes a text that looks like an encoded word for one, and writes what that hides, line ends too.
 """
 
 from __future__ import annotations
 
 import re
 import time
+import unicodedata
 from collections.abc import Callable
+from email.header import Header
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formatdate, parseaddr
@@ -25,12 +28,16 @@ from hocket.settings import Settings
 
 MAX_ADDRESS: Final = 254  # characters, RFC 5321 with its erratum
 MAX_SUBJECT: Final = 200  # characters; mail programs show fewer
+PLAIN_SUBJECT: Final = 69  # characters that fit on a line of 78 with the header's name
+POLICY: Final = SMTP.clone(cte_type="7bit")  # not every server takes 8BITMIME (RFC 6152)
 SERVER_WAIT: Final = 10.0  # seconds until a server is tried again that was not there
 PORTS: Final = {"smtp": 587, "smtps": 465}
 _ADDRESS: Final = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
     r"@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
 )
+_ENCODED: Final = "=?"  # begins an encoded word, which no address may hold: RFC 2047 section 5
+_NO_TEXT: Final = frozenset(("Cc", "Cs", "Zl", "Zp"))  # controls, halves of pairs, line ends
 # "Bad destination mailbox address", and its domain takes no mail: RFC 3463 section 3.2, RFC 7505
 _NOBODY: Final = re.compile(r"\b5\.1\.(1|10)\b")
 
@@ -73,7 +80,7 @@ def read_server(url: str) -> Server:
 def check_address(text: str) -> str:
     """One address, without a name; its domain in lower case. Raises ValueError."""
     text = text.strip()
-    if len(text) > MAX_ADDRESS or not _ADDRESS.fullmatch(text):
+    if len(text) > MAX_ADDRESS or not _ADDRESS.fullmatch(text) or _ENCODED in text:
         raise ValueError("not an email address")
     local, _, domain = text.rpartition("@")
     return f"{local}@{domain.lower()}"
@@ -179,10 +186,8 @@ def outcome_of(error: aiosmtplib.SMTPResponseException) -> Outcome:
 
 def message_of(push: Push, sender: str, clock: Callable[[], float]) -> bytes:
     """The message, ready to be sent. Its `Message-ID` is the same whenever it is repeated."""
-    message = EmailMessage(policy=SMTP)
+    message = EmailMessage(policy=POLICY)
     message["From"] = sender
-    message["To"] = push.token
-    message["Subject"] = " ".join(_line(push.title).split())[:MAX_SUBJECT] or "Notification"
     message["Date"] = formatdate(clock())
     key = sha256(f"{push.notification} {push.token}".encode()).hexdigest()[:40]
     message["Message-ID"] = f"<{key}@{parseaddr(sender)[1].rpartition('@')[2]}>"
@@ -190,10 +195,15 @@ def message_of(push: Push, sender: str, clock: Callable[[], float]) -> bytes:
     message.set_content("\n\n".join(part for part in (push.body, push.url) if part) + "\n")
     if push.html:
         message.add_alternative(push.html, subtype="html")
-    return message.as_bytes()
+    ours = f"To: {push.token}\r\nSubject: {_subject(push.title)}\r\n"
+    return ours.encode("ascii") + message.as_bytes()
 
 
-def _line(text: str) -> str:
-    """Without control characters; what is not a character at all (half of a pair) is replaced."""
-    text = text.encode(errors="replace").decode()
-    return "".join(char if char.isprintable() else " " for char in text)
+def _subject(title: str) -> str:
+    """A title as a header's value: as it is where that is plain and fits, else as encoded words."""
+    text = "".join(" " if unicodedata.category(char) in _NO_TEXT else char for char in title)
+    text = text[:MAX_SUBJECT] if text.strip() else "Notification"
+    plain = text.isascii() and _ENCODED not in text and text == " ".join(text.split())
+    if plain and len(text) <= PLAIN_SUBJECT:
+        return text
+    return Header(text, "utf-8", header_name="Subject").encode(linesep="\r\n")

@@ -184,6 +184,16 @@ async def test_a_server_without_starttls_gets_no_mail_unless_told_so() -> None:
         await sender.close()
 
 
+HEADERS = sorted(
+    [
+        *("Auto-Submitted", "Content-Transfer-Encoding", "Content-Type", "Date"),
+        *("From", "MIME-Version", "Message-ID", "Subject", "To"),
+    ]
+)
+ENCODED = "=?utf-8?q?Hi=0ABcc:_evil@example.com?="
+PIECES = ("=?utf-8?q?", "=?utf-8?b?", "=?x?q?", "?=", "=0A", "=0D=0A", "=", "?", "_", "Bcc: e@x.y")
+
+
 @hypothesis.settings(deadline=None)  # no test asks how fast a machine is
 @given(st.text(), st.text())
 def test_no_header_gets_in_through_a_text(title: str, body: str) -> None:
@@ -192,11 +202,37 @@ def test_no_header_gets_in_through_a_text(title: str, body: str) -> None:
         push("ada@example.com", title=injected, body=injected), "k@example.com", float
     )
     message = email.message_from_bytes(mail, policy=email.policy.SMTP)
-    assert sorted(message.keys()) == [
-        *("Auto-Submitted", "Content-Transfer-Encoding", "Content-Type", "Date"),
-        *("From", "MIME-Version", "Message-ID", "Subject", "To"),
-    ]
+    assert sorted(message.keys()) == HEADERS
     assert message["To"] == "ada@example.com"
+
+
+@hypothesis.settings(deadline=None)
+@hypothesis.example(ENCODED)
+@hypothesis.example("=?utf-8?q?Hi=0D=0ABcc:_evil@example.com=0D=0A=0D=0Abody?=")
+@hypothesis.example("=?utf-8?b?SGkKQmNjOiBldmlsQGV4YW1wbGUuY29t?= x")
+@hypothesis.example("=?utf-8?q?=ff=fe?=")
+@hypothesis.example("  \u3000Tee\u200d  für\x85zwei ")
+@hypothesis.example("a" * 200)
+@hypothesis.example("word " * 39 + "ends")
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=30)).map("".join))
+def test_a_title_arrives_as_it_is(title: str) -> None:
+    mail = message_of(push("ada@example.com", title=title), "k@example.com", float)
+    message = parsed(mail)
+    assert sorted(message.keys()) == HEADERS
+    line_ends = dict.fromkeys([*range(32), *range(127, 160), 0x2028, 0x2029], " ")
+    told = title.translate(line_ends)[:200]
+    assert message["Subject"] == (told if told.strip() else "Notification")
+    assert mail.isascii()
+    assert max(len(line) for line in mail.split(b"\r\n")) <= 78  # RFC 5322 section 2.1.1
+
+
+@pytest.mark.parametrize("text", ["Der Kessel kocht über", "\u7269" * 2_000, "a" * 2_000])
+def test_a_text_needs_no_8bit_transport(text: str) -> None:
+    mail = message_of(push("ada@example.com", body=text, html=f"<p>{text}"), "k@x.de", float)
+    assert mail.isascii()
+    plain = parsed(mail).get_body(("plain",))
+    assert plain is not None
+    assert plain.get_content().startswith(text)
 
 
 @pytest.mark.parametrize(
@@ -214,6 +250,7 @@ def test_no_header_gets_in_through_a_text(title: str, body: str) -> None:
         *("ada@example.com\nBcc: eve@example.com", "ada@example.com,eve@example.com"),
         *("Ada <ada@example.com>", "ada@-example.com", "a..b@example.com", "x" * 250 + "@a.de"),
         *("ada@example.com\r\nRCPT TO:<eve@example.com>", '"a b"@example.com', "a@[127.0.0.1]"),
+        "=?utf-8?q?a=0d=0ab?=@x.com",
     ],
 )
 def test_what_is_no_address(address: str) -> None:
