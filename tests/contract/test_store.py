@@ -429,6 +429,26 @@ async def test_a_broadcast_is_made_into_deliveries_in_batches(
 
 @stores
 @asynchronous
+async def test_a_claim_of_what_is_long_ends_early(opened: Opened, tmp_path: Path) -> None:
+    """500 rows of 128 KB are 64 MB, and a frame over the socket has 32."""
+    long = b'{"title":"%s"}' % (b"x" * 65_000)
+    async with opened(tmp_path) as store:
+        for number in range(400):
+            await device(store, "ada", f"t{number}")
+        await store.do(SetPreferences("ada", b'{"locale":"%s"}' % (b"x" * 65_000)))
+        await store.do(accept("n", content=long))
+        await store.do(accept("digest", content=b'{"digest":{"key":"k","window":1},' + long[1:]))
+        tokens: list[str] = []
+        while claimed := await claim(store, limit=500):
+            size = sum(len(each.content) + len(each.preferences) for each in claimed)
+            assert 0 < size <= 8_388_608 + 140_000
+            tokens += [each.token for each in claimed]
+            await settle(store, claimed, "delivered")
+        assert sorted(tokens) == sorted([f"t{number}" for number in range(400)] * 2)
+
+
+@stores
+@asynchronous
 async def test_a_small_one_does_not_wait_for_a_broadcast(opened: Opened, tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
         await asyncio.gather(*[device(store, f"u{number}") for number in range(6_000)])

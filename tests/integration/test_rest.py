@@ -212,10 +212,12 @@ async def test_preferences(tmp_path: Path) -> None:
             {"quiet_hours": {"start": "25:00", "end": "07:00"}},
             {"channels": {"pigeon": True}},
             {"unknown": 1},
+            {"topics": {f"{number:0200}": {} for number in range(50)}},
             [],
         ]
         for wrong in bad:
             assert refusal(await ada("PUT", "/v1/preferences", wrong)) == (422, "invalid")
+        assert await ada.get("/v1/preferences") == wanted
 
 
 @asynchronous

@@ -81,6 +81,7 @@ class Deliverer:
         self._queue: asyncio.Queue[InHand] = asyncio.Queue()
         self._in_hand: set[int] = set()
         self._results: list[Settled] = []
+        self._batch = BATCH  # less after a claim that went wrong
         self._news = asyncio.Event()  # there may be something to claim
         self._room = asyncio.Event()  # something has left the queue
         self._done = asyncio.Event()  # there is something to settle
@@ -143,6 +144,10 @@ class Deliverer:
             except StoreError as error:
                 log.warning("deliveries wait for the store: %s", error)
                 await asyncio.sleep(AGAIN)
+            except Exception as error:  # one delivery that cannot be claimed must not stop all
+                self._log("deliveries cannot be claimed", error)
+                self._batch = max(1, self._batch // 2)
+                await asyncio.sleep(AGAIN)
 
     async def _until_room(self) -> bool:
         """Until more may be in hand; False at the end."""
@@ -164,8 +169,9 @@ class Deliverer:
     async def _claim(self) -> bool:
         """Whether there was something."""
         now = self._clocks.wall()
-        limit = min(BATCH, self._in_hand_limit() - len(self._in_hand))
+        limit = min(self._batch, self._in_hand_limit() - len(self._in_hand))
         claimed = await self._store.do(Claim(self.provider.name, limit, now, now + LEASE))
+        self._batch = min(2 * self._batch, BATCH)
         for each in claimed:
             if each.id not in self._in_hand:  # else the store has begun anew, and leased it again
                 self._take(each, now)
@@ -234,15 +240,15 @@ class Deliverer:
                 raise
             return Retry("the provider cancelled itself")
         except Exception as error:
-            self._log(error)
+            self._log("it failed", error)
             return Retry(f"{type(error).__name__}: {error}")
 
-    def _log(self, error: Exception) -> None:
-        """A provider that fails does so thousands of times."""
+    def _log(self, what: str, error: Exception) -> None:
+        """What fails does so thousands of times."""
         now = self._clocks.steady()
         if now >= self._quiet_until:
             self._quiet_until = now + QUIET
-            log.error("provider %s failed", self.provider.name, exc_info=error)
+            log.error("provider %s: %s", self.provider.name, what, exc_info=error)
 
     # Settling
 

@@ -372,9 +372,10 @@ class Claimed(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Claim(Operation[list[Claimed]], frozen=True):
-    """Lease up to `limit` due deliveries of a provider to the asking connection. Deliveries are
-    made from devices in batches, as claims ask for them: a broadcast to a million devices is never
-    a million rows in memory. A lease ends with the connection that took it, at once, or at `until`.
+    """Lease up to `limit` due deliveries of a provider to the asking connection, fewer where they
+    are long: an answer ends at 8 MB. Deliveries are made from devices in batches, as claims ask for
+    them: a broadcast to a million devices is never a million rows in memory. A lease ends with the
+    connection that took it, at once, or at `until`.
     """
 
     provider: str

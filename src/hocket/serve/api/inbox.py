@@ -19,6 +19,8 @@ from hocket.store.base import (
     SetPreferences,
 )
 
+MAX_PREFERENCES: Final = 8_192  # bytes as JSON; each delivery to the user is claimed with them
+
 Cursor = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
@@ -151,13 +153,16 @@ async def preferences(call: Call) -> Preferences:
 
 @endpoint("PUT", "/v1/preferences", users=True, body=Preferences, answers={200: Preferences})
 async def set_preferences(call: Call) -> Preferences:
-    """Replace your preferences."""
+    """Replace your preferences: at most 8,192 bytes as JSON without spaces."""
     wanted: Preferences = call.body
     try:
         zone(wanted.timezone)
     except ValueError as error:
         raise Problem("invalid", f"{error} - at `$.timezone`") from None
-    await call.do(SetPreferences(call.who.user, msgspec.json.encode(wanted)))
+    stored = msgspec.json.encode(wanted)
+    if len(stored) > MAX_PREFERENCES:
+        raise Problem("invalid", f"preferences have at most {MAX_PREFERENCES} bytes")
+    await call.do(SetPreferences(call.who.user, stored))
     return wanted
 
 

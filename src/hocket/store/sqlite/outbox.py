@@ -17,7 +17,7 @@ from hocket.store.base import Claim, Claimed, Due, GetDue, Settle, Settled
 from hocket.store.sqlite import devices, expanding, settling
 from hocket.store.sqlite.notifications import next_release
 from hocket.store.sqlite.queries import load
-from hocket.store.sqlite.work import Work, carries, page
+from hocket.store.sqlite.work import ROOM, Work, carries, page
 
 _ROUNDS: Final = 4  # batches of deliveries that one claim makes at most
 _ERROR: Final = 500  # characters kept of an error
@@ -41,31 +41,47 @@ def void_leases(work: Work, owner: int) -> None:
 def claim(work: Work, asked: Claim) -> list[Claimed]:
     limit = page(asked.limit)
     work.run(_SQL.end_leases, asked.now)
-    claimed = list(_lease(work, asked, limit))
+    claimed = _lease(work, asked, limit, ROOM)
     for _ in range(_ROUNDS):
-        if len(claimed) == limit or not expanding.expand_some(work):
+        room = ROOM - sum(map(_size, claimed))
+        if len(claimed) == limit or room <= 0 or not expanding.expand_some(work):
             break
-        claimed += _lease(work, asked, limit - len(claimed))
+        claimed += _lease(work, asked, limit - len(claimed), room)
     return claimed
 
 
-def _lease(work: Work, asked: Claim, limit: int) -> Iterator[Claimed]:
-    """Take up to `limit` due deliveries."""
+def _lease(work: Work, asked: Claim, limit: int, room: int) -> list[Claimed]:
+    """Take up to `limit` due deliveries, until they have `room` bytes."""
+    claimed: list[Claimed] = []
+    gone: list[tuple[int, int]] = []  # their device went while somebody had them in hand
     merged: set[int] = set()
     leases: list[tuple[int, int, int, float]] = []
-    for *row, digest, notification in work.rows(_SQL.due, asked.provider, asked.now, limit):
-        if row[8] is None:  # its device went while somebody had it in hand
-            _fail(work, row[0], notification)
-        elif digest is None:
-            leases.append((row[0], row[0], work.owner, asked.until))
-            yield Claimed(*row)
-        elif row[0] not in merged:
-            found = work.rows(_SQL.same_digest, row[7], digest, asked.now)
-            ids = [id for (id,) in found]
+    for *row, digest, notification in work.db.execute(_SQL.due, (asked.provider, asked.now, limit)):
+        if row[8] is None:
+            gone.append((row[0], notification))
+            continue
+        if row[0] in merged:
+            continue
+        ids = [row[0]]
+        if digest is not None:
+            ids = [id for (id,) in work.rows(_SQL.same_digest, row[7], digest, asked.now)]
             merged.update(ids)
-            leases += [(id, ids[0], work.owner, asked.until) for id in ids]
-            yield Claimed(*(*work.one(_SQL.one, ids[0]), tuple(ids[1:])))
+            row = work.one(_SQL.one, ids[0])
+        leases += [(id, ids[0], work.owner, asked.until) for id in ids]
+        claimed.append(Claimed(*(*row, tuple(ids[1:]))))
+        room -= _size(claimed[-1])
+        if room <= 0:
+            break
     work.db.executemany(_SQL.lease, leases)
+    for each in gone:
+        _fail(work, *each)
+    return claimed
+
+
+def _size(claimed: Claimed) -> int:
+    """Bytes on the wire, of what may be long."""
+    said = len(claimed.content) + len(claimed.preferences) + len(claimed.token)
+    return said + 9 * len(claimed.merged)
 
 
 def _fail(work: Work, id: int, notification: int) -> None:

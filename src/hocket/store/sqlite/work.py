@@ -11,6 +11,7 @@ from hocket.store.base import Event, Operation
 from hocket.store.sqlite.queries import load
 
 MOST: Final = 10_000  # rows of a page, and of what one operation claims
+ROOM: Final = 8_388_608  # bytes of rows in an answer, but for the last; a frame has four times that
 BATCH: Final = 1_000  # devices that become deliveries at a time
 
 _SQL = load("work")

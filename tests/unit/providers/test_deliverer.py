@@ -1,0 +1,88 @@
+"""A deliverer whose store and provider do what they should not."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import pytest
+
+from hocket.providers import deliverer
+from hocket.providers.base import Delivered, Limits, Outcome, Push
+from hocket.providers.composing import Composer
+from hocket.providers.deliverer import Clocks, Deliverer
+from hocket.store.base import Claim, Operation, RegisterDevice
+from tests.contract.stores import accept
+from tests.memory_store import MemoryStore
+from tests.support import asynchronous, eventually
+
+T = TypeVar("T")
+
+
+class Pager:
+    """Answers what `act` says."""
+
+    name = "pager"
+    limits = Limits(concurrency=10, timeout=5.0)
+
+    def __init__(self, act: Callable[[Push], Any] = lambda push: Delivered()) -> None:
+        self._act = act
+        self.tokens: list[str] = []
+
+    def check(self, token: str) -> str:
+        return token
+
+    async def send(self, push: Push) -> Outcome:
+        self.tokens.append(push.token)
+        outcome: Outcome = self._act(push)
+        return outcome
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@asynccontextmanager
+async def delivering(store: MemoryStore, pager: Pager) -> AsyncIterator[Deliverer]:
+    clocks = Clocks(time.time, time.monotonic, lambda: 0.0)
+    made = Deliverer(pager, store, Composer(), clocks, Counter())
+    running = asyncio.create_task(made.run())
+    try:
+        yield made
+    finally:
+        made.end()
+        await running
+
+
+async def told(store: MemoryStore, *tokens: str, **fields: Any) -> None:
+    """A notification to these devices."""
+    for token in tokens:
+        await store.do(RegisterDevice("ada", "pager", token, 50.0))
+    await store.do(accept("n", "ada", expires_at=time.time() + 1_000, **fields))
+
+
+class Brittle(MemoryStore):
+    """Its answers have room for three."""
+
+    async def do(self, operation: Operation[T]) -> T:
+        if isinstance(operation, Claim) and operation.limit > 3:
+            raise ValueError("more than 33554432 bytes; take a smaller limit")
+        return await super().do(operation)
+
+
+@asynchronous
+async def test_what_cannot_be_claimed_together_is_claimed_in_parts(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(deliverer, "AGAIN", 0.0)
+    store, pager = Brittle(), Pager()
+    tokens = [f"t{number}" for number in range(20)]
+    await told(store, *tokens)
+    async with delivering(store, pager):
+        await eventually(lambda: len(pager.tokens) == 20)
+    assert sorted(pager.tokens) == sorted(tokens)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["provider pager: deliveries cannot be claimed"]  # and not each time
