@@ -284,7 +284,8 @@ class MemoryStore:
             if each.state != "leased":
                 continue
             each.state, each.due, each.error = result.state, result.at, result.error
-            each.attempts += result.state in ("retry", "delivered", "failed", "dead")
+            waited = result.state == "retry" and not result.error
+            each.attempts += result.state in ("retry", "delivered", "failed", "dead") and not waited
             if result.state == "dead" and each.registered <= (result.dead_since or result.at):
                 self.devices.pop(each.row.device, None)
             self._progress(self.kept[each.notification])

@@ -12,6 +12,7 @@ from typing import Final
 FIRST: Final = 1.0  # seconds: the most that may pass before the second try
 LONGEST: Final = 3_600.0  # seconds: the most that may pass between two tries
 LONGEST_ASKED: Final = 86_400.0  # seconds: what a provider may ask for
+SPREAD: Final = 60.0  # seconds: the most over which those who waited for a pause's end come back
 ATTEMPTS: Final = 16  # tries, over about two hours, after which a delivery has failed for good
 
 
@@ -27,3 +28,14 @@ def delay(attempts: int, chance: float, after: float | None = None) -> float:
     if after is not None:
         return min(max(after, 0.0), LONGEST_ASKED) * (1 + chance / 10)
     return float(chance * min(LONGEST, FIRST * 2 ** min(attempts - 1, 30)))
+
+
+def spread(pause: float, chance: float) -> float:
+    """Seconds until a delivery comes back that had to wait for the end of a pause: over once more
+    its time, so that who asked for it is not met by all of them at once.
+
+    Args:
+        pause: seconds that are left of it.
+        chance: from 0 to 1, at random.
+    """
+    return pause + chance * min(max(pause, FIRST), SPREAD)

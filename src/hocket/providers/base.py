@@ -47,12 +47,14 @@ class Delivered(msgspec.Struct, frozen=True):
 
 class Retry(msgspec.Struct, frozen=True):
     """Not now. `after`: seconds the provider asked for (Retry-After), None: back off. `pause`:
-    nobody else is to be tried meanwhile either (429, no credentials).
+    nobody else is to be tried meanwhile either (429, no credentials). `tried`: False: nothing was
+    sent, for its server is left alone for `after` seconds; it counts as no try.
     """
 
     error: str
     after: float | None = None
     pause: bool = False
+    tried: bool = True
 
 
 class Failed(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from hocket.notify.pacing import Pacer
-from hocket.notify.retry import ATTEMPTS, delay
+from hocket.notify.retry import ATTEMPTS, delay, spread
 from hocket.providers.base import Dead, Delivered, Failed, Outcome, Provider, Push, Retry
 from hocket.providers.composing import Composer
 from hocket.store.base import Claim, Claimed, GetDue, Settle, Settled, Store, StoreError
@@ -265,16 +265,18 @@ class Deliverer:
         return self._again(claimed, outcome, error, now)
 
     def _again(self, claimed: Claimed, outcome: Retry, error: str, now: float) -> Settled:
-        tries = claimed.attempts + 1
-        seconds = delay(tries, self._clocks.chance(), outcome.after)
+        tries, chance = claimed.attempts + 1, self._clocks.chance()
+        seconds, said = delay(tries, chance, outcome.after), error
         if outcome.pause:
             self._pause(outcome.after or seconds, error)
-            error = ""
+            said = ""
+        elif not outcome.tried:
+            seconds, said = spread(outcome.after or 0.0, chance), ""
         elif tries >= self._attempts:
             return Settled(claimed.id, "failed", now, f"{error} (tried {tries} times)")
         if now + seconds >= claimed.expires_at:
             return Settled(claimed.id, "expired", now, error)
-        return self._later(claimed, seconds, error)
+        return self._later(claimed, seconds, said)
 
     def _pause(self, seconds: float, error: str) -> None:
         """Leave the provider alone. It is not the delivery's fault, so it does not count as a

@@ -37,7 +37,7 @@ class Origins:
         known = self._known.get(origin)
         if known is None or (left := known.until - self._clock()) <= 0:
             return None
-        return Retry(f"{origin} is left alone for now", left)
+        return Retry(f"{origin} is left alone for now", left, tried=False)
 
     def answered(self, origin: str) -> None:
         self._known.pop(origin, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hocket.notify.retry import ATTEMPTS, LONGEST, LONGEST_ASKED, delay
+from hocket.notify.retry import ATTEMPTS, LONGEST, LONGEST_ASKED, SPREAD, delay, spread
 
 
 def test_it_doubles_up_to_an_hour() -> None:
@@ -25,3 +25,9 @@ def test_full_jitter(tries: int, chance: float) -> None:
 def test_what_the_provider_asks_for_wins(after: float, chance: float) -> None:
     asked = min(max(after, 0.0), LONGEST_ASKED)
     assert asked <= delay(7, chance, after) <= asked * 1.1
+
+
+def test_after_a_pause_they_come_back_one_after_the_other() -> None:
+    assert [spread(2.0, chance / 4) for chance in range(5)] == [2.0, 2.5, 3.0, 3.5, 4.0]
+    assert spread(0.01, 1.0) == 1.01
+    assert spread(3_600.0, 1.0) == 3_600.0 + SPREAD

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pytest
 
 from hocket.providers import deliverer
-from hocket.providers.base import Delivered, Limits, Outcome, Push
+from hocket.providers.base import Delivered, Limits, Outcome, Push, Retry
 from hocket.providers.composing import Composer
 from hocket.providers.deliverer import Clocks, Deliverer
 from hocket.store.base import Claim, Operation, RegisterDevice
@@ -86,3 +86,18 @@ async def test_what_cannot_be_claimed_together_is_claimed_in_parts(
     assert sorted(pager.tokens) == sorted(tokens)
     said = [record.getMessage() for record in caplog.records]
     assert said == ["provider pager: deliveries cannot be claimed"]  # and not each time
+
+
+@asynchronous
+async def test_a_push_that_was_not_sent_is_no_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deliverer, "SOON", 0.001)
+    left = ["left"] * 40
+
+    def leave_alone(push: Push) -> Outcome:
+        return Retry(left.pop(), 0.001, tried=False) if left else Delivered()
+
+    store = MemoryStore()
+    await told(store, "t")
+    async with delivering(store, Pager(leave_alone)):
+        await eventually(lambda: store.deliveries[0].state == "delivered")
+    assert store.deliveries[0].attempts == 1

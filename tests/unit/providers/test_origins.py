@@ -29,6 +29,11 @@ def test_each_pause_is_twice_as_long() -> None:
         pauses.append(left(origins))
         clock.now += pauses[-1]
         assert left(origins) == 0
+    origins.busy("x", 5.0)
+    pause = origins.pause_of("x")
+    assert pause is not None
+    assert not pause.tried, "nothing is sent meanwhile"
+    clock.now += 5.0
     assert pauses == [min(FIRST * 2**n, LONGEST) for n in range(12)]
     origins.answered("x")
     origins.silent("x")
