@@ -22,6 +22,7 @@ MAX_ORIGINS: Final = 10_000  # that something is remembered of
 @dataclass(slots=True)
 class _Origin:
     silent: int = 0
+    pauses: int = 0  # in a row whose length was ours to choose
     until: float = 0.0
 
 
@@ -49,13 +50,19 @@ class Origins:
             return
         known.silent += 1
         if known.silent >= PATIENCE:
-            seconds = min(FIRST * 2 ** min(known.silent - PATIENCE, 20), LONGEST)
-            known.until = max(known.until, self._clock() + seconds)
+            self._pause(known)
 
-    def busy(self, origin: str, seconds: float) -> None:
-        """It asked for a pause."""
+    def busy(self, origin: str, seconds: float | None) -> None:
+        """It asked for a pause, of so many seconds or of none that it named."""
         known = self._of(origin)
-        known.until = max(known.until, self._clock() + seconds)
+        if seconds:
+            known.until = max(known.until, self._clock() + seconds)
+        elif known.until <= self._clock():
+            self._pause(known)
+
+    def _pause(self, known: _Origin) -> None:
+        known.until = self._clock() + min(FIRST * 2 ** min(known.pauses, 20), LONGEST)
+        known.pauses += 1
 
     def _of(self, origin: str) -> _Origin:
         if origin not in self._known and len(self._known) >= MAX_ORIGINS:

@@ -86,7 +86,7 @@ class Webhook:
             self._origins.silent(origin)
             raise
         if answer.status == 429:
-            self._origins.busy(origin, answer.retry_after or 0.0)
+            self._origins.busy(origin, answer.retry_after)
         else:
             self._origins.answered(origin)
         return outcome_of(answer)

@@ -118,7 +118,7 @@ class WebPush:
     def _outcome(self, answer: Answer, origin: str) -> Outcome:
         outcome = outcome_of(answer)
         if answer.status == 429:
-            self._origins.busy(origin, answer.retry_after or 0.0)
+            self._origins.busy(origin, answer.retry_after)
         else:
             self._origins.answered(origin)
         return outcome

@@ -88,6 +88,19 @@ async def test_what_answers_mean(said: bytes, outcome: Outcome) -> None:
 
 
 @asynchronous
+async def test_a_429_without_a_time_is_a_pause_too() -> None:
+    sender = provider()
+    async with peer(in_turn(answer(429))) as there:
+        token = sender.check(there.url)
+        assert await sender.send(push(token)) == Retry("HTTP 429")
+        left = await sender.send(push(token))
+        assert isinstance(left, Retry)
+        assert "is left alone for now" in left.error
+        assert len(there.requests) == 1
+        await sender.close()
+
+
+@asynchronous
 async def test_a_receiver_that_does_not_answer_does_not_slow_the_others() -> None:
     sender = provider()
     async with peer(in_turn(HANG)) as hangs, peer(in_turn(answer(200))) as fine:

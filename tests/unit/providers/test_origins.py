@@ -57,3 +57,18 @@ def test_a_pause_that_was_asked_for_is_kept() -> None:
     assert left(origins) == 60.0
     clock.now += 60.0
     assert left(origins) == 0
+
+
+def test_a_pause_of_no_length_is_twice_as_long_each_time() -> None:
+    clock = Clock()
+    origins = Origins(clock)
+    pauses = []
+    for asked in (None, 0.0, None):
+        for _ in range(10):  # all that was on its way hears the same
+            origins.busy("x", asked)
+        pauses.append(left(origins))
+        clock.now += pauses[-1]
+    assert pauses == [FIRST, 2 * FIRST, 4 * FIRST]
+    origins.answered("x")
+    origins.busy("x", None)
+    assert left(origins) == FIRST
