@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from hocket import App, Audience, Job, Notification
-from hocket.notify import retention
+from hocket.notify import retention, retry
 from hocket.notify.model import Digest, Preferences, QuietHours
 from hocket.notify.service import BadNotification
 from hocket.providers.base import Dead, Delivered, Failed, Limits, Outcome, Push, Retry
@@ -149,9 +149,13 @@ async def test_progress_of_a_job(tmp_path: Path) -> None:
 
 
 @asynchronous
-async def test_a_retry_is_tried_again_and_counted(tmp_path: Path) -> None:
+async def test_a_retry_is_tried_again_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "FIRST", 0.01)
+
     async def fails_twice(push: Push) -> Outcome:
-        return Retry("HTTP 500", after=0.0) if pager.tokens.count("t") < 3 else Delivered()
+        return Retry("HTTP 500") if pager.tokens.count("t") < 3 else Delivered()
 
     pager = Pager(fails_twice)
     async with delivering(tmp_path, pager) as site:
@@ -164,9 +168,13 @@ async def test_a_retry_is_tried_again_and_counted(tmp_path: Path) -> None:
 
 
 @asynchronous
-async def test_what_always_fails_fails_for_good_and_keeps_its_device(tmp_path: Path) -> None:
+async def test_what_always_fails_fails_for_good_and_keeps_its_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "FIRST", 0.01)
+
     async def fails(push: Push) -> Outcome:
-        return Retry("HTTP 500", after=0.0)
+        return Retry("HTTP 500")
 
     pager = Pager(fails)
     async with delivering(tmp_path, pager, delivery_attempts=3) as site:

@@ -2,7 +2,8 @@
 arguments.
 
 Exponential back-off with full jitter: a provider that was down is not met by everybody at once when
-it is back. What a provider asks for (`Retry-After`) wins over it.
+it is back. What a provider asks for (`Retry-After`) is the least that is waited: one that asks for
+nothing, or has a wrong clock, would else have all tries in a moment.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ def delay(attempts: int, chance: float, after: float | None = None) -> float:
     Args:
         attempts: how many there were, at least 1.
         chance: from 0 to 1, at random.
-        after: seconds that the provider asked for; a little more is waited, so that not all who
-            were told so come in the same moment.
+        after: seconds that the provider asked for, at the least; a little more is waited, so that
+            not all who were told so come in the same moment.
     """
-    if after is not None:
-        return min(max(after, 0.0), LONGEST_ASKED) * (1 + chance / 10)
-    return float(chance * min(LONGEST, FIRST * 2 ** min(attempts - 1, 30)))
+    backed_off = chance * min(LONGEST, FIRST * 2.0 ** min(attempts - 1, 30))
+    asked = min(max(after or 0.0, 0.0), LONGEST_ASKED) * (1 + chance / 10)
+    return max(asked, backed_off)
 
 
 def spread(pause: float, chance: float) -> float:

@@ -21,10 +21,12 @@ def test_full_jitter(tries: int, chance: float) -> None:
     assert delay(tries, chance) == chance * delay(tries, 1.0)
 
 
-@given(st.floats(allow_nan=False), st.floats(0, 1))
-def test_what_the_provider_asks_for_wins(after: float, chance: float) -> None:
+@given(st.integers(1, 16), st.floats(0, 1), st.floats(allow_nan=False))
+def test_what_the_provider_asks_for_is_the_least(tries: int, chance: float, after: float) -> None:
     asked = min(max(after, 0.0), LONGEST_ASKED)
-    assert asked <= delay(7, chance, after) <= asked * 1.1
+    backed_off = delay(tries, chance)
+    assert max(asked, backed_off) <= delay(tries, chance, after) <= max(asked * 1.1, backed_off)
+    assert delay(tries, chance, 0.0) == backed_off
 
 
 def test_after_a_pause_they_come_back_one_after_the_other() -> None:
