@@ -385,6 +385,23 @@ async def test_waiting_for_a_better_time_is_no_attempt(opened: Opened, tmp_path:
 
 @stores
 @asynchronous
+async def test_a_time_that_is_none_is_refused(opened: Opened, tmp_path: Path) -> None:
+    """Written down, it would be never: the delivery would neither be claimed again nor expire."""
+    async with opened(tmp_path) as store:
+        await device(store, "ada")
+        await store.do(accept("n"))
+        claimed = await claim(store)
+        for at in (float("nan"), float("inf")):
+            with pytest.raises(ValueError, match="at a time that is none"):
+                await settle(store, claimed, "retry", at=at, error="x")
+            with pytest.raises(ValueError, match="at a time that is none"):
+                await settle(store, claimed, "dead", dead_since=at)
+        await settle(store, claimed, "retry", at=300.0, error="x")
+        assert len(await claim(store, now=300.0)) == 1
+
+
+@stores
+@asynchronous
 async def test_a_dead_token_is_pruned_unless_it_was_registered_again(
     opened: Opened, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ app.provider(Pager())
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any, Protocol
 
 import msgspec
@@ -73,6 +74,21 @@ class Dead(msgspec.Struct, frozen=True):
 
 
 Outcome = Delivered | Retry | Failed | Dead
+
+
+def checked(outcome: Any) -> Outcome:
+    """The same, if it is one whose fields are what their types say: Python itself does not look.
+
+    Raises: TypeError, ValueError, msgspec.ValidationError.
+    """
+    if not isinstance(outcome, Outcome):
+        raise TypeError(f"{outcome!r:.80} is no Outcome")
+    if not isinstance(outcome, Delivered):  # nearly all are, and nothing of it is used
+        fields = msgspec.structs.asdict(outcome)
+        msgspec.convert(fields, type(outcome))
+        if any(isinstance(value, float) and not isfinite(value) for value in fields.values()):
+            raise ValueError(f"{outcome!r:.80} has a number that is none")
+    return outcome
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from hocket.notify.pacing import Pacer
 from hocket.notify.retry import ATTEMPTS, delay, spread
-from hocket.providers.base import Dead, Delivered, Failed, Outcome, Provider, Push, Retry
+from hocket.providers.base import Dead, Delivered, Failed, Outcome, Provider, Push, Retry, checked
 from hocket.providers.composing import Composer
 from hocket.store.base import Claim, Claimed, GetDue, Settle, Settled, Store, StoreError
 
@@ -203,8 +203,13 @@ class Deliverer:
     async def _send_all(self) -> None:
         while True:
             job = await self._queue.get()
-            if await self._may_leave(job):
-                self._settle(job.claimed, self._settled(job, await self._send(job.push)))
+            try:
+                if await self._may_leave(job):
+                    self._settle(job.claimed, self._settled(job, await self._send(job.push)))
+            except Exception as error:  # with its senders gone a provider would stand still
+                self._log("internal error", error)
+                failed = Settled(job.claimed.id, "failed", self._clocks.wall(), "internal error")
+                self._settle(job.claimed, failed)
 
     async def _may_leave(self, job: InHand) -> bool:
         """Wait for the push's turn; False when it was given back, for the pause is long."""
@@ -229,10 +234,7 @@ class Deliverer:
         task = asyncio.current_task()
         try:
             async with asyncio.timeout(self._limits.timeout):
-                outcome = await self.provider.send(push)
-            if not isinstance(outcome, Outcome):
-                raise TypeError(f"{outcome!r:.80} is no Outcome")
-            return outcome
+                return checked(await self.provider.send(push))
         except TimeoutError:
             return Retry(f"no answer in {self._limits.timeout:g} s")
         except asyncio.CancelledError:
@@ -257,7 +259,7 @@ class Deliverer:
         claimed, now = job.claimed, self._clocks.wall()
         if isinstance(outcome, Delivered):
             return Settled(claimed.id, "delivered", now)
-        error = outcome.error[:ERROR]
+        error = outcome.error[:ERROR].encode(errors="replace").decode()  # of halves of pairs
         if isinstance(outcome, Dead):
             return Settled(claimed.id, "dead", now, error, outcome.since)
         if isinstance(outcome, Failed):
@@ -313,6 +315,11 @@ class Deliverer:
             except StoreError as error:
                 log.warning("results wait for the store: %s", error)
                 await asyncio.sleep(AGAIN)
+            except Exception as error:  # one that the store refuses must not hold up the others
+                self._log("results cannot be settled", error)
+                for each in batch if len(batch) > 1 else ():
+                    await self._write((each,))
+                return
 
 
 def _with_id(result: Settled, id: int) -> Settled:

@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 
 import pytest
 
+from hocket.notify import retry
 from hocket.providers import deliverer
-from hocket.providers.base import Delivered, Limits, Outcome, Push, Retry
+from hocket.providers.base import Dead, Delivered, Failed, Limits, Outcome, Push, Retry
 from hocket.providers.composing import Composer
 from hocket.providers.deliverer import Clocks, Deliverer
-from hocket.store.base import Claim, Operation, RegisterDevice
+from hocket.store.base import Claim, Operation, RegisterDevice, Settle
 from tests.contract.stores import accept
-from tests.memory_store import MemoryStore
+from tests.memory_store import SETTLED, MemoryStore
 from tests.support import asynchronous, eventually
 
 T = TypeVar("T")
@@ -101,3 +102,70 @@ async def test_a_push_that_was_not_sent_is_no_try(monkeypatch: pytest.MonkeyPatc
     async with delivering(store, Pager(leave_alone)):
         await eventually(lambda: store.deliveries[0].state == "delivered")
     assert store.deliveries[0].attempts == 1
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("it does not say")
+
+
+WRONG = {
+    "Expected `float | null`, got `str`": Retry("busy", after="30"),  # type: ignore[arg-type]
+    "has a number that is none": Retry("busy", after=float("nan")),
+    "a number that is none": Dead("gone", since=float("inf")),
+    "Expected `float`, got `null`": Dead("gone", since=None),  # type: ignore[arg-type]
+    "Expected `str`, got `int`": Retry(503),  # type: ignore[arg-type]
+    "Expected `str`, got `null`": Failed(None),  # type: ignore[arg-type]
+    "?busy": Retry("\ud800busy"),
+    "FileNotFoundError: ?": FileNotFoundError("\udcff"),
+    "internal error": Mute(),
+}
+
+
+@pytest.mark.parametrize("says", WRONG)
+@asynchronous
+async def test_no_answer_stops_a_provider(says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deliverer, "SOON", 0.001)
+    monkeypatch.setattr(retry, "FIRST", 0.001)
+    monkeypatch.setattr(Pager, "limits", Limits(concurrency=1))
+    errors: list[str] = []
+
+    def act(push: Push) -> Any:
+        wrong = WRONG[says]
+        if push.token == "good" or pager.tokens.count(push.token) > 1:
+            return Delivered()
+        if isinstance(wrong, Exception):
+            raise wrong
+        return wrong
+
+    class Noting(MemoryStore):
+        async def do(self, operation: Operation[T]) -> T:
+            if isinstance(operation, Settle):
+                errors.extend(result.error for result in operation.results)
+            return await super().do(operation)
+
+    store, pager = Noting(), Pager(act)
+    await told(store, "bad", "good")
+    async with delivering(store, pager):
+        await eventually(lambda: all(each.state in SETTLED for each in store.deliveries))
+    ends = {each.token: each.state for each in store.deliveries}
+    bad = "failed" if says == "internal error" else "delivered"
+    assert ends == {"bad": bad, "good": "delivered"}
+    assert says in errors[0]
+    assert errors[0].isprintable()
+
+
+@asynchronous
+async def test_a_result_that_is_refused_holds_up_no_other() -> None:
+    class Picky(MemoryStore):
+        async def do(self, operation: Operation[T]) -> T:
+            if isinstance(operation, Settle) and any(each.id == 1 for each in operation.results):
+                raise ValueError("not this one")
+            return await super().do(operation)
+
+    store = Picky()
+    await told(store, *[f"t{number}" for number in range(5)])
+    pager = Pager()
+    async with delivering(store, pager) as made:
+        await eventually(lambda: len(pager.tokens) == 5 and not made.in_hand)
+    assert [each.state for each in store.deliveries] == ["leased"] + ["delivered"] * 4

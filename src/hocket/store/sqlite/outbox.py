@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from math import isfinite
 from typing import Any, Final
 
 import msgspec
@@ -94,6 +95,8 @@ def settle(work: Work, asked: Settle) -> None:
     results = {result.id: result for result in asked.results}
     if wrong := {result.state for result in results.values()} - _ENDS:
         raise ValueError(f"a delivery cannot be settled as {wrong.pop()!r}")
+    if not all(isfinite(each.at) and isfinite(each.dead_since) for each in asked.results):
+        raise ValueError("a delivery cannot be settled at a time that is none")
     ids = msgspec.json.encode(list(results)).decode()
     counts: Counter[tuple[int, str]] = Counter()
     updates: list[tuple[Any, ...]] = []
