@@ -1,8 +1,9 @@
 """Email over SMTP.
 
-Source: RFC 5321 (answers), RFC 3463 (their three-part codes), RFC 5322 and 3834 (the message), RFC
-2047 (its subject). Python's `email` builds the message but for the two headers that others supply:
-it takes a text that looks like an encoded word for one, and writes what that hides, line ends too.
+Source: RFC 5321 (answers), RFC 2034 and 3463 (their three-part codes), RFC 5322 and 3834 (the
+message), RFC 2047 (its subject). Python's `email` builds it but for the two headers that others
+supply: it takes a text that looks like an encoded word for one, and writes what that hides, line
+ends too.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ _ADDRESS: Final = re.compile(
 )
 _ENCODED: Final = "=?"  # begins an encoded word, which no address may hold: RFC 2047 section 5
 _NO_TEXT: Final = frozenset(("Cc", "Cs", "Zl", "Zp"))  # controls, halves of pairs, line ends
-# "Bad destination mailbox address", and its domain takes no mail: RFC 3463 section 3.2, RFC 7505
-_NOBODY: Final = re.compile(r"\b5\.1\.(1|10)\b")
+# "Bad destination mailbox address", and its domain takes no mail: RFC 3463 section 3.2, RFC 7505.
+# Only where such a code stands, RFC 2034 section 4: an address may follow that looks like one.
+_NOBODY: Final = re.compile(r"5\.1\.(1|10)(?!\S)")
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -175,11 +177,13 @@ class Email:
 
 
 def outcome_of(error: aiosmtplib.SMTPResponseException) -> Outcome:
-    """What a refusal means: 4xx passes, 5xx is final (RFC 5321 section 4.2.1)."""
+    """What a refusal means: 4xx passes, 5xx is final (RFC 5321 section 4.2.1). Only what was said
+    about the recipient, not about the sender or the mail, is a word on the device.
+    """
     text = " ".join(f"{error.code} {error.message}".split())[:200]
     if error.code < 500:
         return Retry(text, pause=error.code == 421)
-    if _NOBODY.search(error.message):
+    if isinstance(error, aiosmtplib.SMTPRecipientRefused) and _NOBODY.match(error.message):
         return Dead(text)
     return Failed(text)
 

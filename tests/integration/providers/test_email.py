@@ -127,6 +127,13 @@ async def test_a_connection_is_used_again_and_made_anew_when_it_is_gone() -> Non
     ("rcpt", "data", "outcome"),
     [
         ("550 5.1.1 no such user", "", Dead("550 5.1.1 no such user")),
+        ("550 5.1.10 no such domain", "", Dead("550 5.1.10 no such domain")),
+        ("550-5.1.1 no\r\n550 5.1.1 user", "", Dead("550 5.1.1 no 5.1.1 user")),
+        ("550 5.1.1", "", Dead("550 5.1.1")),
+        ("550 5.1.12 what", "", Failed("550 5.1.12 what")),
+        ("550 5.7.1 [185.5.1.10] blocked", "", Failed("550 5.7.1 [185.5.1.10] blocked")),
+        ("550 not 5.1.1", "", Failed("550 not 5.1.1")),
+        ("250 ok", "550 5.1.1 who is it from", Failed("550 5.1.1 who is it from")),
         ("550 5.7.1 not from you", "", Failed("550 5.7.1 not from you")),
         ("550 no", "", Failed("550 no")),
         ("450 4.2.1 try later", "", Retry("450 4.2.1 try later")),
@@ -143,6 +150,20 @@ async def test_what_answers_mean(rcpt: str, data: str, outcome: Outcome) -> None
         assert await sender.send(push("ada@example.com")) == outcome
         mailbox.rcpt, mailbox.data = "250 ok", "250 ok"
         assert isinstance(await sender.send(push("bob@example.com")), Delivered)
+        await sender.close()
+
+
+@asynchronous
+async def test_a_sender_that_is_refused_is_no_word_on_the_recipient() -> None:
+    class Strict(Mailbox):
+        async def handle_MAIL(  # noqa: N802 aiosmtpd's name
+            self, server: SMTP, session: Session, envelope: Envelope, *_: object
+        ) -> str:
+            return "550 5.1.1 <kettle@example.com>: Sender address rejected"
+
+    async with mail_server(Strict()) as where:
+        sender = provider(where)
+        assert isinstance(await sender.send(push("ada@example.com")), Failed)
         await sender.close()
 
 
