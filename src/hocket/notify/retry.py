@@ -14,6 +14,8 @@ FIRST: Final = 1.0  # seconds: the most that may pass before the second try
 LONGEST: Final = 3_600.0  # seconds: the most that may pass between two tries
 LONGEST_ASKED: Final = 86_400.0  # seconds: what a provider may ask for
 SPREAD: Final = 60.0  # seconds: the most over which those who waited for a pause's end come back
+PAUSE: Final = 2.0  # seconds of the first pause for a server that names no time
+LONGEST_PAUSE: Final = 300.0  # seconds: the most that such a pause is
 ATTEMPTS: Final = 16  # tries, over about two hours, after which a delivery has failed for good
 
 
@@ -29,6 +31,15 @@ def delay(attempts: int, chance: float, after: float | None = None) -> float:
     backed_off = chance * min(LONGEST, FIRST * 2.0 ** min(attempts - 1, 30))
     asked = min(max(after or 0.0, 0.0), LONGEST_ASKED) * (1 + chance / 10)
     return max(asked, backed_off)
+
+
+def pause(before: int) -> float:
+    """Seconds of a pause that nobody named a time for, each twice as long as the one before.
+
+    Args:
+        before: such pauses in a row until now.
+    """
+    return float(min(LONGEST_PAUSE, PAUSE * 2.0 ** min(before, 30)))
 
 
 def spread(pause: float, chance: float) -> float:

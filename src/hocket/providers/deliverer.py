@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from hocket.notify.pacing import Pacer
-from hocket.notify.retry import ATTEMPTS, delay, spread
+from hocket.notify.retry import ATTEMPTS, delay, pause, spread
 from hocket.providers.base import Dead, Delivered, Failed, Outcome, Provider, Push, Retry, checked
 from hocket.providers.composing import Composer
 from hocket.store.base import Claim, Claimed, GetDue, Settle, Settled, Store, StoreError
@@ -85,6 +85,7 @@ class Deliverer:
         self._news = asyncio.Event()  # there may be something to claim
         self._room = asyncio.Event()  # something has left the queue
         self._done = asyncio.Event()  # there is something to settle
+        self._pauses = 0  # in a row whose length was ours to choose
         self._ending = False
         self._quiet_until = 0.0
 
@@ -153,11 +154,11 @@ class Deliverer:
         """Until more may be in hand; False at the end."""
         while not self._ending:
             self._room.clear()
-            pause = self._pacer.paused_until - self._clocks.steady()
-            if pause <= 0 and self._in_hand_limit() - len(self._in_hand) > 0:
+            left = self._pacer.paused_until - self._clocks.steady()
+            if left <= 0 and self._in_hand_limit() - len(self._in_hand) > 0:
                 return True
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause if pause > 0 else None):
+                async with asyncio.timeout(left if left > 0 else None):
                     await self._room.wait()
         return False
 
@@ -216,11 +217,11 @@ class Deliverer:
         wait = self._pacer.take(self._clocks.steady())
         while wait > 0 or self.paused:
             if self.paused:
-                pause = self._pacer.paused_until - self._clocks.steady()
-                if pause > SHORT:
-                    self._settle(job.claimed, self._later(job.claimed, pause))
+                left = self._pacer.paused_until - self._clocks.steady()
+                if left > SHORT:
+                    self._settle(job.claimed, self._later(job.claimed, left))
                     return False
-                wait = max(wait, pause)
+                wait = max(wait, left)
             await asyncio.sleep(wait)
             wait = 0.0
         return True
@@ -257,6 +258,8 @@ class Deliverer:
     def _settled(self, job: InHand, outcome: Outcome) -> Settled:
         """What a provider's answer means for a delivery."""
         claimed, now = job.claimed, self._clocks.wall()
+        if not (isinstance(outcome, Retry) and outcome.pause):
+            self._pauses = 0
         if isinstance(outcome, Delivered):
             return Settled(claimed.id, "delivered", now)
         error = outcome.error[:ERROR].encode(errors="replace").decode()  # of halves of pairs
@@ -270,8 +273,7 @@ class Deliverer:
         tries, chance = claimed.attempts + 1, self._clocks.chance()
         seconds, said = delay(tries, chance, outcome.after), error
         if outcome.pause:
-            self._pause(outcome.after or seconds, error)
-            said = ""
+            seconds, said = max(seconds, self._pause(outcome.after, error)), ""
         elif not outcome.tried:
             seconds, said = spread(outcome.after or 0.0, chance), ""
         elif tries >= self._attempts:
@@ -280,13 +282,19 @@ class Deliverer:
             return Settled(claimed.id, "expired", now, error)
         return self._later(claimed, seconds, said)
 
-    def _pause(self, seconds: float, error: str) -> None:
-        """Leave the provider alone. It is not the delivery's fault, so it does not count as a
-        try.
+    def _pause(self, asked: float | None, error: str) -> float:
+        """Leave the provider alone, and for how many seconds. It is not the delivery's fault, so it
+        does not count as a try; without a time that was asked for, pauses grow instead.
         """
+        now = self._clocks.steady()
+        if self.paused and not asked:  # what was on its way when it began says nothing new
+            return self._pacer.paused_until - now
+        seconds = asked or pause(self._pauses)
         if not self.paused:
+            self._pauses += not asked
             log.warning("provider %s: a pause of %.1f s: %s", self.provider.name, seconds, error)
-        self._pacer.pause(self._clocks.steady() + seconds)
+        self._pacer.pause(now + seconds)
+        return seconds
 
     def _settle(self, claimed: Claimed, result: Settled) -> None:
         merged = [_with_id(result, id) for id in claimed.merged]

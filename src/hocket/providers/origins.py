@@ -11,11 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from hocket.notify import retry
 from hocket.providers.base import Retry
 
 PATIENCE: Final = 3  # requests without an answer, one after the other, that a server may have
-FIRST: Final = 2.0  # seconds of the first pause; each further one is twice as long
-LONGEST: Final = 300.0
 MAX_ORIGINS: Final = 10_000  # that something is remembered of
 
 
@@ -61,7 +60,7 @@ class Origins:
             self._pause(known)
 
     def _pause(self, known: _Origin) -> None:
-        known.until = self._clock() + min(FIRST * 2 ** min(known.pauses, 20), LONGEST)
+        known.until = self._clock() + retry.pause(known.pauses)
         known.pauses += 1
 
     def _of(self, origin: str) -> _Origin:

@@ -16,7 +16,6 @@ import pytest
 
 from hocket import App, Audience, Notification
 from hocket.notify import retry
-from hocket.providers import origins
 from hocket.providers.base import Delivered, Limits, Retry
 from hocket.providers.email import Email
 from hocket.providers.vapid import make_private_key
@@ -57,7 +56,7 @@ async def test_nothing_is_lost_and_others_are_not_held_up(
 ) -> None:
     for kind in (Webhook, WebPush):
         monkeypatch.setattr(kind, "limits", Limits(concurrency=EACH, timeout=0.3))
-    monkeypatch.setattr(origins, "FIRST", 0.1)
+    monkeypatch.setattr(retry, "PAUSE", 0.1)
     monkeypatch.setattr(retry, "FIRST", 0.2)
     mended = asyncio.Event()
 

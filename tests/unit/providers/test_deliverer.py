@@ -169,3 +169,26 @@ async def test_a_result_that_is_refused_holds_up_no_other() -> None:
     async with delivering(store, pager) as made:
         await eventually(lambda: len(pager.tokens) == 5 and not made.in_hand)
     assert [each.state for each in store.deliveries] == ["leased"] + ["delivered"] * 4
+
+
+@asynchronous
+async def test_pauses_grow_until_there_is_another_answer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a mail server's 421 is: nobody counts tries, so the pauses have to grow."""
+    monkeypatch.setattr(retry, "PAUSE", 0.1)
+    monkeypatch.setattr(Pager, "limits", Limits(concurrency=1))
+    busy, asked = Retry("421", pause=True), Retry("429", 0.3, pause=True)
+    answers = [busy, busy, asked, busy, Delivered(), busy, Delivered()]
+    store = MemoryStore()
+    await told(store, "a", "b")
+    async with delivering(store, Pager(lambda push: answers.pop(0))):
+        await eventually(lambda: all(each.state == "delivered" for each in store.deliveries))
+    assert answers == []
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        *("provider pager: a pause of 0.1 s: 421", "provider pager: a pause of 0.2 s: 421"),
+        *("provider pager: a pause of 0.3 s: 429", "provider pager: a pause of 0.4 s: 421"),
+        "provider pager: a pause of 0.1 s: 421",
+    ]
+    assert [each.attempts for each in store.deliveries] == [1, 1]

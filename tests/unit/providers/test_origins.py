@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hocket.providers.origins import FIRST, LONGEST, PATIENCE, Origins
+from hocket.notify.retry import LONGEST_PAUSE, PAUSE
+from hocket.providers.origins import PATIENCE, Origins
 
 
 class Clock:
@@ -34,7 +35,7 @@ def test_each_pause_is_twice_as_long() -> None:
     assert pause is not None
     assert not pause.tried, "nothing is sent meanwhile"
     clock.now += 5.0
-    assert pauses == [min(FIRST * 2**n, LONGEST) for n in range(12)]
+    assert pauses == [min(PAUSE * 2**n, LONGEST_PAUSE) for n in range(12)]
     origins.answered("x")
     origins.silent("x")
     assert left(origins) == 0
@@ -45,7 +46,7 @@ def test_all_that_was_on_its_way_is_one_silence() -> None:
     origins = Origins(Clock())
     for _ in range(100):
         origins.silent("x")
-    assert left(origins) == FIRST
+    assert left(origins) == PAUSE
 
 
 def test_a_pause_that_was_asked_for_is_kept() -> None:
@@ -68,7 +69,7 @@ def test_a_pause_of_no_length_is_twice_as_long_each_time() -> None:
             origins.busy("x", asked)
         pauses.append(left(origins))
         clock.now += pauses[-1]
-    assert pauses == [FIRST, 2 * FIRST, 4 * FIRST]
+    assert pauses == [PAUSE, 2 * PAUSE, 4 * PAUSE]
     origins.answered("x")
     origins.busy("x", None)
-    assert left(origins) == FIRST
+    assert left(origins) == PAUSE
