@@ -16,10 +16,14 @@ from hocket import App, Audience, Job, Notification
 from hocket.notify import retention, retry
 from hocket.notify.model import Digest, Preferences, QuietHours
 from hocket.notify.service import BadNotification
+from hocket.providers import deliverer as deliverer_module
+from hocket.providers import delivery
 from hocket.providers.base import Dead, Delivered, Failed, Limits, Outcome, Push, Retry
+from hocket.providers.composing import Composer
+from hocket.providers.deliverer import Clocks
 from hocket.providers.delivery import Delivery
-from hocket.store.base import Devices, Inbox, RegisterDevice, SetPreferences
-from tests.contract.stores import accept
+from hocket.store.base import Devices, GetNotification, Inbox, RegisterDevice, SetPreferences
+from tests.contract.stores import accept, local
 from tests.integration.test_metrics import numbers
 from tests.support import Site, asynchronous, eventually, serving
 
@@ -397,6 +401,33 @@ async def test_a_scheduled_one_is_sent_when_it_is_due(tmp_path: Path) -> None:
         assert deliverer(site).take_lag() > 0
         assert (await late.cancel()).state == "cancelled"
         assert (await late.wait(timeout=5)).settled
+
+
+@asynchronous
+async def test_what_is_due_together_is_released_and_expires_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store takes ten at a time; they do not wait for the next look."""
+    monkeypatch.setattr(delivery, "LOOK", 3_600.0)
+    monkeypatch.setattr(deliverer_module, "FINISH", 0.0)
+    async with local(tmp_path) as store:
+        await store.do(RegisterDevice("ada", "pager", "t", 50.0))
+        for number in range(35):
+            await store.do(accept(f"due {number}", "ada", send_at=150.0))
+            await store.do(accept(f"over {number}", "ada", expires_at=150.0))
+        clocks = Clocks(lambda: 200.0, time.monotonic, lambda: 0.0)
+        delivering = Delivery([Pager(concurrency=1, rate=0.001)], store, Composer(), clocks)
+        running = asyncio.create_task(delivering.run())
+
+        async def states(name: str) -> set[str]:
+            rows = [await store.do(GetNotification(f"{name} {n}")) for n in range(35)]
+            return {row.state for row in rows}
+
+        async with asyncio.timeout(5):
+            while await states("due") & {"scheduled"} or await states("over") != {"done"}:
+                await asyncio.sleep(0.01)
+        delivering.end()
+        await running
 
 
 @asynchronous

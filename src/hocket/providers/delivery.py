@@ -151,20 +151,25 @@ class Delivery:
                     await self._ending.wait()
 
     async def _release(self) -> None:
-        now = self._clocks.wall()
-        due = await self._store.do(GetDue(now))
-        for name in due.providers:
+        """All that is due: the store takes a few at a time."""
+        while not self._ending.is_set():
+            now = self._clocks.wall()
+            due = await self._store.do(GetDue(now))
+            self._start_absent(due.providers)
+            if not 0 < due.release <= now:
+                break
+            if await self._store.do(ReleaseDue(now)):
+                self._lag = max(self._lag, self._clocks.wall() - due.release)
+        if not self.deliverers:
+            # Claims are what makes deliveries, if only to find that there are none.
+            now = self._clocks.wall()
+            await self._store.do(Claim("", 1, now, now))
+
+    def _start_absent(self, names: Iterable[str]) -> None:
+        for name in names:
             if name not in self.deliverers:
                 log.error("devices have the provider %r, which there is not", name)
                 self._start(Absent(name))
-        if 0 < due.release <= now:
-            released = await self._store.do(ReleaseDue(now))
-            if released:
-                self._lag = max(self._lag, self._clocks.wall() - due.release)
-        if (
-            not self.deliverers
-        ):  # claims are what makes deliveries, if only to find that there are none
-            await self._store.do(Claim("", 1, now, now))
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -424,7 +424,9 @@ class GetDue(Operation[Due], frozen=True):
 
 
 class ReleaseDue(Operation[int], frozen=True):
-    """Release what is scheduled until `now`, and expire what is over; how many were released."""
+    """Release what is scheduled until `now`, and expire what is over, a few of them; how many were
+    released. GetDue says whether there is more.
+    """
 
     now: float
     Answer: ClassVar[Any] = int
