@@ -110,7 +110,7 @@ class Connection(asyncio.Protocol):
         """How many more requests it takes now."""
         if self.closing or self._transport is None:
             return 0
-        return (self._limit if self.proven else 1) - len(self._streams)
+        return (self._limit if self.proven else min(self._limit, 1)) - len(self._streams)
 
     # asyncio.Protocol
 
@@ -155,9 +155,13 @@ class Connection(asyncio.Protocol):
         id = self._h2.get_next_available_stream_id()
         if id >= IDS:
             self.closing = True
+        try:
+            self._h2.send_headers(id, headers)
+        except h2.exceptions.ProtocolError as error:  # what h2 and we know differs: take no more
+            self.closing = True
+            raise UnsentError(f"{type(error).__name__}: {error}") from None
         stream = _Stream(self._owner.loop.create_future(), body)
         self._streams[id] = stream
-        self._h2.send_headers(id, headers)
         self._send_body(id, stream)
         self._flush_later()
         try:
@@ -213,7 +217,13 @@ class Connection(asyncio.Protocol):
             stream.body += event.data[: MAX_BODY - len(stream.body)]
 
     def _on_end(self, event: h2.events.StreamEnded) -> None:
-        self._finish(event.stream_id)
+        """The answer. Where it came before all of the request had gone out, the stream is still
+        open, and would count against the limit for ever (RFC 9113 section 8.1).
+        """
+        id = event.stream_id
+        if id in self._held:
+            self._h2.reset_stream(id, h2.errors.ErrorCodes.CANCEL)
+        self._finish(id)
 
     def _on_reset(self, event: h2.events.StreamReset) -> None:
         refused = event.error_code == h2.errors.ErrorCodes.REFUSED_STREAM
@@ -231,7 +241,10 @@ class Connection(asyncio.Protocol):
 
     def _send_held(self) -> None:
         for id in list(self._held):
-            self._send_body(id, self._streams[id])
+            try:
+                self._send_body(id, self._streams[id])
+            except h2.exceptions.StreamClosedError:  # the event that says so follows
+                self._held.discard(id)
 
     def _on_goaway(self, event: h2.events.ConnectionTerminated) -> None:
         """Streams up to the named one are still answered, the others were not looked at."""
