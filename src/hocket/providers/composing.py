@@ -13,6 +13,7 @@ from hocket.notify.model import Notification, Preferences
 from hocket.notify.preferences import preferences_or_none, quiet_until, wants
 from hocket.notify.templates import digest_title
 from hocket.providers.base import Push
+from hocket.providers.content import short_key
 from hocket.store.base import Claimed, Settled
 
 if TYPE_CHECKING:
@@ -111,5 +112,6 @@ class Composer:
 def _collapse_key(claimed: Claimed, notification: Notification) -> str:
     """A digest replaces the one before it, whatever notification it came with."""
     if notification.digest is not None and not notification.collapse_key:
-        return f"digest:{notification.digest.key}"[:64]
+        key = f"digest:{notification.digest.key}"
+        return short_key(key, len(key) <= 64, 64)
     return claimed.collapse_key
