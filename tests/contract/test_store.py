@@ -507,6 +507,23 @@ async def test_a_digest_is_claimed_as_one(opened: Opened, tmp_path: Path) -> Non
         assert [each.notification for each in await claim(store, now=230.0)] == ["next"]
 
 
+@stores
+@asynchronous
+async def test_a_digest_is_of_what_is_wanted_alike(opened: Opened, tmp_path: Path) -> None:
+    """Else the newest one's topic would decide about all of them, and about what is critical."""
+    async with opened(tmp_path) as store:
+        await device(store, "ada")
+        for at, rest in enumerate(
+            [b"", b',"topic":"likes"', b',"critical":true', b',"topic":"likes"', b"", b""]
+        ):
+            content = b'{"title":"%d","digest":{"key":"k","window":60}%s}' % (at, rest)
+            expires_at = 1_000.0 - at
+            await store.do(accept(f"n{at}", "ada", content=content, expires_at=expires_at))
+        claimed = {each.notification: each for each in await claim(store, now=160.0)}
+        assert {id: len(each.merged) for id, each in claimed.items()} == {"n5": 2, "n3": 1, "n2": 0}
+        assert claimed["n5"].expires_at == 1_000.0, "as long as any of them"
+
+
 # The inbox
 
 

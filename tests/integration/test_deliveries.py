@@ -444,6 +444,21 @@ async def test_a_digest_is_one_push_for_several(tmp_path: Path) -> None:
 
 
 @asynchronous
+async def test_a_digest_hides_nothing_that_is_wanted(tmp_path: Path) -> None:
+    pager = Pager(name="email")
+    async with delivering(tmp_path, pager) as site:
+        assert site.app.store is not None
+        await register(site, "ada", "t", "email")
+        await site.app.store.do(SetPreferences("ada", b'{"topics":{"likes":{"email":false}}}'))
+        digest = Digest(key="activity", window=1)
+        wanted = await tell(site, digest=digest, title="a comment", topic="comments")
+        unwanted = await tell(site, digest=digest, title="a like", topic="likes")
+        assert (await wanted.wait(timeout=20)).delivered == 1
+        assert (await unwanted.wait(timeout=20)).suppressed == 1
+        assert [push.title for push in pager.pushes] == ["a comment"]
+
+
+@asynchronous
 async def test_at_the_end_what_is_on_its_way_is_finished_and_the_rest_waits(
     tmp_path: Path,
 ) -> None:

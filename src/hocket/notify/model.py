@@ -17,8 +17,9 @@ WEEKS: int = 2_419_200  # seconds: four weeks, the longest that FCM and Web Push
 
 
 class Digest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Several notifications of one `key` inside `window` seconds become one push, with `title` of
-    its own (`{count}` stands for how many); the inbox has each of them.
+    """Several notifications of one `key`, all of one topic and critical or not, inside `window`
+    seconds become one push, with `title` of its own (`{count}` stands for how many); the inbox has
+    each of them.
     """
 
     key: Name

@@ -110,8 +110,13 @@ class Composer:
 
 
 def _collapse_key(claimed: Claimed, notification: Notification) -> str:
-    """A digest replaces the one before it, whatever notification it came with."""
-    if notification.digest is not None and not notification.collapse_key:
-        key = f"digest:{notification.digest.key}"
-        return short_key(key, len(key) <= 64, 64)
-    return claimed.collapse_key
+    """A digest replaces the one before it, whatever notification it came with; one of another topic
+    is another digest.
+    """
+    digest, topic, critical = notification.digest, notification.topic, notification.critical
+    if digest is None or notification.collapse_key:
+        return claimed.collapse_key
+    key = f"digest:{digest.key}"
+    if topic or critical:
+        return short_key(f"{key}:{topic}:{critical}", False, 64)
+    return short_key(key, len(key) <= 64, 64)

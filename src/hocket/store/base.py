@@ -353,8 +353,8 @@ class Report(Operation[list[ReportRow]], frozen=True):
 
 
 class Claimed(msgspec.Struct, frozen=True, array_like=True):
-    """A delivery to carry out now. `due` of the others merged into it by a digest are in
-    `merged`: one push settles all of them.
+    """A delivery to carry out now. Those merged into it by a digest are in `merged`: one push
+    settles all of them, and what is here is the newest one's, but the last `expires_at` of any.
     """
 
     id: int

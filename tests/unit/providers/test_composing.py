@@ -31,3 +31,12 @@ def test_a_digest_replaces_its_own_and_no_other() -> None:
         collapse[2] == made(title="", body="x", digest=Digest(key=keys[2], window=5)).collapse_key
     )
     assert made(digest=Digest(key="likes", window=5), collapse_key="c").collapse_key == "n"
+
+
+def test_a_digest_of_another_topic_is_another() -> None:
+    likes = Digest(key="k", window=5)
+    keys = [made(digest=likes, topic=topic, critical=urgent).collapse_key for topic, urgent in [
+        ("", False), ("a", False), ("b", False), ("", True), ("a", True),
+    ]]  # fmt: skip
+    assert len(set(keys)) == 5
+    assert keys[1] == made(digest=likes, topic="a", title="another").collapse_key

@@ -42,6 +42,17 @@ class _Content(msgspec.Struct, frozen=True):
     """What the store has to know of a notification's JSON."""
 
     digest: _Digest | None = None
+    topic: str = ""
+    critical: bool = False
+
+    @property
+    def merges_with(self) -> str | None:
+        """The same for what may become one push: one key, and nothing by which preferences or quiet
+        hours would tell one from the other.
+        """
+        if self.digest is None:
+            return None
+        return msgspec.json.encode((self.digest.key, self.topic, self.critical)).decode()
 
 
 @carries(Accept)
@@ -70,8 +81,8 @@ def _answer(work: Work, number: int, replayed: bool) -> Accepted:
 
 
 def _add(work: Work, asked: Accept, number: int) -> None:
-    digest = msgspec.json.decode(asked.content, type=_Content).digest
-    key, pause = (digest.key, digest.window) if digest else (None, 0.0)
+    content = msgspec.json.decode(asked.content, type=_Content)
+    key, pause = content.merges_with, content.digest.window if content.digest else 0.0
     times = (asked.at, asked.send_at, asked.expires_at)
     said = (asked.id, asked.caller, asked.digest, asked.content)
     work.run(_SQL.add, number, *said, *times, asked.collapse_key, asked.audience.all, key, pause)

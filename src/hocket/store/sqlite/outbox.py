@@ -65,9 +65,11 @@ def _lease(work: Work, asked: Claim, limit: int, room: int) -> list[Claimed]:
             continue
         ids = [row[0]]
         if digest is not None:
-            ids = [id for (id,) in work.rows(_SQL.same_digest, row[7], digest, asked.now)]
+            found = work.rows(_SQL.same_digest, row[7], digest, asked.now)
+            ids = [id for id, _ in found]
             merged.update(ids)
-            row = work.one(_SQL.one, ids[0])
+            row = list(work.one(_SQL.one, ids[0]))
+            row[3] = max(expires_at for _, expires_at in found)  # as long as it is for any of them
         leases += [(id, ids[0], work.owner, asked.until) for id in ids]
         claimed.append(Claimed(*(*row, tuple(ids[1:]))))
         room -= _size(claimed[-1])

@@ -30,10 +30,11 @@ JOIN devices AS v ON v.id = d.device AND v.user = d.user
 LEFT JOIN users AS u ON u.name = d.user
 WHERE d.id = ?
 -- name: same_digest
-SELECT id FROM deliveries
-WHERE device = ? AND digest = ? AND due <= ? AND due IS NOT NULL
-  AND NOT EXISTS (SELECT 1 FROM leases WHERE delivery = deliveries.id)
-ORDER BY id DESC
+SELECT d.id, n.expires_at FROM deliveries AS d
+JOIN notifications AS n ON n.number = d.notification
+WHERE d.device = ? AND d.digest = ? AND d.due <= ? AND d.due IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM leases WHERE delivery = d.id)
+ORDER BY d.id DESC
 -- name: lease
 INSERT INTO leases (delivery, leader, owner, until) VALUES (?, ?, ?, ?)
 -- name: next_provider
