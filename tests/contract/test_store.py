@@ -546,6 +546,24 @@ async def test_pages_of_an_inbox(opened: Opened, tmp_path: Path) -> None:
 
 @stores
 @asynchronous
+async def test_a_page_of_what_is_long_ends_early(opened: Opened, tmp_path: Path) -> None:
+    """1,000 items of 64 KB are 64 MB, and a frame over the socket has 32."""
+    async with opened(tmp_path) as store:
+        content = b'{"title":"%s"}' % (b"x" * 65_000)
+        for number in range(600):
+            await store.do(accept(f"n{number:03}", "ada", content=content))
+        ids: list[str] = []
+        after = 0
+        while rows := await store.do(Inbox("ada", after=after, limit=1_000)):
+            assert sum(len(row.content) for row in rows) <= 8_388_608 + 65_100
+            ids += [row.id for row in rows]
+            after = rows[-1].seq
+        assert ids == [f"n{number:03}" for number in range(600)]
+        assert (await store.do(Inbox("ada", limit=1_000)))[0].id == "n599"
+
+
+@stores
+@asynchronous
 async def test_marks(opened: Opened, tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
         await store.do(SeeUsers(("ada", "bob")))

@@ -98,6 +98,8 @@ async def test_from_a_notification_to_the_inbox(tmp_path: Path) -> None:
         first = await ada.get("/v1/inbox?limit=2")
         then = await ada.get(f"/v1/inbox?limit=2&after={first['next']}")
         assert first["items"] + then["items"] == page["items"]
+        assert (await ada.get("/v1/inbox?limit=3"))["next"] is None, "this is the last"
+        assert (await ada.get("/v1/inbox?before=0&limit=3"))["next"] is None
         newest = await ada.get("/v1/inbox?before=0&limit=1")
         assert [each["id"] for each in newest["items"]] == ids[2:]
         assert await ada.get("/v1/inbox/unread") == {"unread": 3}
@@ -117,6 +119,22 @@ async def test_from_a_notification_to_the_inbox(tmp_path: Path) -> None:
         assert (await ada("POST", "/v1/inbox/read")).status == 204
         assert await ada.get("/v1/inbox/unread") == {"unread": 0}
         assert await api.user("bob").get("/v1/inbox/unread") == {"unread": 4}
+
+
+@asynchronous
+async def test_an_inbox_of_long_items_comes_in_pages(tmp_path: Path) -> None:
+    async with rest(tmp_path) as api:
+        ada = api.user("ada")
+        sent = [await api.send("ada", data={"text": "x" * 64_000, "n": n}) for n in range(270)]
+        for way, ids in (("after=0", sent), ("before=0", sent[::-1])):
+            found: list[str] = []
+            where = way
+            for _ in range(3):  # of 8 MB, and the rest
+                page = await ada.get(f"/v1/inbox?{where}&limit=1000")
+                found += [item["id"] for item in page["items"]]
+                where = f"{way[:-2]}={page['next']}"
+            assert page["next"] is None
+            assert found == ids
 
 
 @asynchronous

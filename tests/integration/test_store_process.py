@@ -363,12 +363,12 @@ async def test_a_client_that_never_reads_stops_only_itself(tmp_path: Path) -> No
 @asynchronous
 async def test_a_page_that_is_too_long_is_refused(tmp_path: Path) -> None:
     async with served(tmp_path) as store:
-        content = b'{"title":"' + b"x" * 2**20 + b'"}'
         for number in range(36):
-            await store.do(accept(f"n{number}", "ada", content=content))
+            token = f"{number}" + "x" * 2**20
+            await store.do(RegisterDevice("ada", "webhook", token, 50.0))
         with pytest.raises(ValueError, match="take a smaller limit"):
-            await store.do(Inbox("ada"))
-        rows = await store.do(Inbox("ada", limit=20))
+            await store.do(Devices())
+        rows = await store.do(Devices(limit=20))
         assert len(rows) == 20
         with pytest.raises(ValueError, match="longer than"):
             await store.do(SetPreferences("ada", bytes(LONGEST)))

@@ -49,7 +49,7 @@ from hocket.store.taste import Subject, choosy, subject_of
 
 log = logging.getLogger("hocket")
 
-PAGE: Final = 100  # missed notifications that are asked for at a time
+PAGE: Final = 100  # missed notifications that are asked for at a time: 6.5 MB, so none is cut short
 STRIDE: Final = 64  # sockets that are told before others have their turn
 AGAIN: Final = 0.2  # seconds until a store that is not there is asked again
 MOST_HELD: Final = 100  # live ones that are kept for a socket while the inbox answers

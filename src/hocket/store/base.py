@@ -465,6 +465,7 @@ class Inbox(Operation[list[InboxRow]], frozen=True):
     """A page of a user's inbox: after a `seq` in ascending order, or before one in descending order
     (0: from the newest). Each notification for the user is in it exactly once, but for those that
     the user's preferences do not want on the channel `inbox`, or `live` for what a client missed.
+    Where they are long, a page has fewer than `limit`: it ends at 8 MB.
     """
 
     user: str

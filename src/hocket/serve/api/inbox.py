@@ -69,7 +69,7 @@ class WhichIds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @endpoint("GET", "/v1/inbox", users=True, query=WhichItems, answers={200: ItemPage})
 async def inbox(call: Call) -> ItemPage:
-    """List your inbox."""
+    """List your inbox. A page of long items has fewer than `limit`: follow `next`."""
     asked: WhichItems = call.query
     after, before = given(asked.after), given(asked.before)
     if after is not None and before is not None:
@@ -77,8 +77,19 @@ async def inbox(call: Call) -> ItemPage:
     if before is None:
         after = after or 0
     rows = await call.do(Inbox(call.who.user, after, before, asked.limit, asked.archived))
-    more = len(rows) >= asked.limit
-    return ItemPage([_item(row) for row in rows], rows[-1].seq if more else None)
+    return ItemPage([_item(row) for row in rows], await _next(call, rows, before is not None))
+
+
+async def _next(call: Call, rows: list[InboxRow], down: bool) -> int | None:
+    """The cursor of the next page, if there is one. How many there are on this one does not say so:
+    a page of long ones has fewer than it may.
+    """
+    if not rows:
+        return None
+    last, asked = rows[-1].seq, call.query
+    after, before = (None, last) if down else (last, None)
+    more = await call.do(Inbox(call.who.user, after, before, 1, asked.archived))
+    return last if more else None
 
 
 _notification: Final = msgspec.json.Decoder(Notification)

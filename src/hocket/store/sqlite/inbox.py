@@ -14,7 +14,7 @@ from hocket.store.base import Conflict, CountUnread, Inbox, InboxRow, Marked, Ma
 from hocket.store.sqlite import audience
 from hocket.store.sqlite.queries import load
 from hocket.store.sqlite.users import see
-from hocket.store.sqlite.work import MOST, Work, carries, page
+from hocket.store.sqlite.work import MOST, ROOM, Work, carries, page
 from hocket.store.taste import NO_PREFERENCES, Taste, choosy, subject_of
 
 _END: Final = 2**63 - 1  # after every seq
@@ -82,12 +82,14 @@ def inbox(work: Work, asked: Inbox) -> list[InboxRow]:
         seqs = _seqs(work, asked.user, user, before=asked.before or _END, down=True)
     taste = choosy(user.preferences, asked.channel)
     rows: list[InboxRow] = []
+    room = ROOM
     for seq in _wanted(work, seqs, taste):
         read, archived = _marks(work, asked.user, user, seq)
         if bool(archived) == asked.archived:
             id, content, at = work.one(_SQL.item, seq)
             rows.append(InboxRow(seq, id, content, at, read, archived))
-            if len(rows) == limit:
+            room -= len(content)
+            if len(rows) == limit or room <= 0:
                 break
     return rows
 
