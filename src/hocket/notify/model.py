@@ -30,11 +30,12 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Notification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is told.
 
-    `ttl`: seconds in which it must reach a device. `collapse_key`: a later notification with the
-    same one replaces this on a device; without it the notification's id is used, so that a resend
-    replaces what it repeats. `send_at`: seconds since 1970. `topic`: what users switch on and off
-    in their preferences. `critical`: passes preferences and quiet hours. `template`: a template's
-    name, with `variables`; then title and body may be empty.
+    `ttl`: seconds in which it must reach a device; of a digest, once its window has ended.
+    `collapse_key`: a later notification with the same one replaces this on a device; without it the
+    notification's id is used, so that a resend replaces what it repeats. `send_at`: seconds since
+    1970. `topic`: what users switch on and off in their preferences. `critical`: passes preferences
+    and quiet hours. `template`: a template's name, with `variables`; then title and body may be
+    empty.
     """
 
     title: Text = ""

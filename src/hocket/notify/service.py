@@ -87,7 +87,7 @@ class Notifications:
                 content=content,
                 at=now,
                 send_at=notification.send_at,
-                expires_at=max(now, notification.send_at) + max(notification.ttl, LEAST),
+                expires_at=_begins(notification, now) + max(notification.ttl, LEAST),
                 collapse_key=notification.collapse_key or id,
             )
         )
@@ -99,6 +99,12 @@ class Notifications:
             return self._fill_in(notification)
         except HocketError as error:
             raise BadNotification(str(error)) from None
+
+
+def _begins(notification: Notification, now: float) -> float:
+    """When its ttl does: when it is released, or a digest's window ends."""
+    window = notification.digest.window if notification.digest is not None else 0
+    return max(now, notification.send_at) + window
 
 
 def checked(value: T, kind: type[T]) -> T:

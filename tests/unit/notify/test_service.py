@@ -34,6 +34,15 @@ async def test_what_is_stored() -> None:
     assert (asked.expires_at, asked.collapse_key) == (100.0 + LEAST, "c")
 
 
+@pytest.mark.parametrize(("ttl", "expires_at"), [(0, 700.0 + LEAST), (90, 790.0)])
+@asynchronous
+async def test_a_digest_has_its_ttl_once_its_window_has_ended(ttl: int, expires_at: float) -> None:
+    store = MemoryStore()
+    note = Notification(title="Hi", ttl=ttl, digest=Digest(key="k", window=600))
+    accepted = await Notifications(store, lambda: 100.0).accept(Audience.all(), note, caller="app")
+    assert store.kept[accepted.id].asked.expires_at == expires_at
+
+
 @asynchronous
 async def test_a_key_is_for_one_call() -> None:
     accepting = Notifications(MemoryStore(), lambda: 100.0)
