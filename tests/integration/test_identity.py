@@ -153,6 +153,8 @@ async def test_an_app_that_decides_itself() -> None:
             raise ConnectError("not you", {"code": "banned"})
         if name == "nobody":
             return ""
+        if name in ("long", "half"):
+            return "a" * 201 if name == "long" else "\udcff"  # as `surrogateescape` reads bytes
         return Identity(user="bob", expires=time.time() + 60) if name == "bob" else name
 
     with pytest.raises(ValueError, match="already"):
@@ -165,6 +167,9 @@ async def test_an_app_that_decides_itself() -> None:
         assert refusal(await connect(site)) == ("you may not come in", "not-allowed")
         assert asked[0].address == "127.0.0.1"
         assert site.alarms.messages == []
+        for name in ("long", "half"):
+            refused = refusal(await connect(site, f'40{{"name":"{name}"}}'))
+            assert refused == ("a user's name is text of at most 200 characters", "not-allowed")
         assert await connect(site, '40{"name":5}') == '44{"message":"internal error"}'
         assert len(site.alarms.messages) == 1
     async with serving(app, secret=SECRET) as site:

@@ -429,3 +429,40 @@ async def test_without_data_it_says_what_to_do() -> None:
         assert site.worker.hub.doorkeeper is None
     with pytest.raises(RuntimeError, match="not running"):
         await site.app.job("x")
+
+
+@asynchronous
+async def test_a_user_whom_the_store_cannot_take_locks_nobody_out(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do = store.do
+
+    async def picky(operation: base.Operation[Any]) -> Any:
+        if isinstance(operation, base.SeeUsers) and "bad" in operation.users:
+            raise ValueError("no such name")
+        return await do(operation)
+
+    monkeypatch.setattr(store, "do", picky)
+    async with serving(make_app()) as site:
+        bad = await WebSocketClient.opened(site)
+        await bad.say('40{"user":"bad"}')
+        assert await bad.text() == '44{"message":"disconnected"}'
+        ada = await Client.come(site, "ada")
+        await tell(site, "hi")
+        assert await ada.titles(1) == ["hi"]
+        assert site.alarms.messages == ["internal error in live notifications"]
+
+
+@asynchronous
+async def test_a_name_that_is_not_text_is_told_nothing(store: MemoryStore) -> None:
+    app = App()
+
+    @app.on("connect")
+    def connect(socket: Socket, auth: dict[str, Any]) -> None:
+        socket.user = "\udcff"  # as `surrogateescape` reads bytes
+
+    async with serving(app) as site:
+        client = await WebSocketClient.opened(site)
+        await client.say("40")
+        assert (await client.text()).startswith('40{"sid":')
+        assert store.users == {}

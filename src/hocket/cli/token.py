@@ -28,8 +28,8 @@ def add_to(commands: Any) -> None:
 
 
 def token(args: argparse.Namespace) -> None:
+    from hocket.identity.model import MAX_USER, is_name  # lazy: only this command needs it
     from hocket.identity.tokens import (  # lazy: PyJWT is 70 ms of every other command's start
-        MAX_USER,
         Rules,
         check_secret,
         make_token,
@@ -40,7 +40,7 @@ def token(args: argparse.Namespace) -> None:
     if not secret:
         raise UsageError("set HOCKET_SECRET to the server's secret first")
     check_secret(secret)
-    if not 0 < len(args.user) <= MAX_USER:
+    if not is_name(args.user):
         raise UsageError(f"--user needs a name of 1 to {MAX_USER} characters")
     if not 0 < args.hours <= MOST_HOURS:
         raise UsageError(f"--hours is more than 0 and at most {MOST_HOURS}")

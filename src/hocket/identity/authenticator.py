@@ -13,8 +13,8 @@ import msgspec
 from hocket.errors import NOT_ALLOWED, ConnectError, Denied, UsageError
 from hocket.hub.handshake import Handshake
 from hocket.identity.credentials import shown
-from hocket.identity.model import Identity
-from hocket.identity.tokens import MAX_USER, KeySource, Rules, Tokens, check_secret
+from hocket.identity.model import MAX_USER, Identity, is_name
+from hocket.identity.tokens import KeySource, Rules, Tokens, check_secret
 from hocket.settings import Settings
 
 Hook = Callable[[Handshake], Any]
@@ -92,8 +92,8 @@ def _as_identity(answer: Any) -> Identity | None:
     if isinstance(answer, str):
         answer = Identity(user=answer)
     if answer is None or isinstance(answer, Identity):
-        if answer is not None and len(answer.user) > MAX_USER:
-            raise Denied(NOT_ALLOWED, f"a user's name has at most {MAX_USER} characters")
+        if answer is not None and answer.user and not is_name(answer.user):
+            raise Denied(NOT_ALLOWED, f"a user's name is text of at most {MAX_USER} characters")
         return answer
     raise TypeError(
         f"@app.authenticate returned {type(answer).__name__}: a user's name, an Identity or None"

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
 How = Literal["token", "cookie", "key", "custom"]
+
+MAX_USER: Final = 200  # characters of a user's name, as everywhere
+
+
+def is_name(text: str) -> bool:
+    """Whether it can be a user's name: 1-200 characters that UTF-8 can say. A lone surrogate, which
+    Python's JSON reads ("\\ud800"), can neither be stored nor sent.
+    """
+    if not 0 < len(text) <= MAX_USER:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,11 +24,10 @@ from hocket.errors import (
     Denied,
     UsageError,
 )
-from hocket.identity.model import Identity
+from hocket.identity.model import Identity, is_name
 
 MIN_SECRET: Final = 32  # bytes, as RFC 7518 section 3.2 asks of a key for HS256
 MAX_TOKEN: Final = 8_192  # bytes: half of the largest request head
-MAX_USER: Final = 200  # characters of a user's name, as everywhere
 SKEW: Final = 5.0  # seconds that the clock of who signs may be ahead of ours; `exp` is exact
 _LATEST: Final = 32_503_680_000  # the year 3000: what lies behind it is no time
 
@@ -146,7 +145,7 @@ class Tokens:
 
     def _identity(self, claims: dict[str, Any]) -> Identity:
         user, now = claims["sub"], self._now()
-        if not isinstance(user, str) or not 0 < len(user) <= MAX_USER:
+        if not isinstance(user, str) or not is_name(user):
             raise Denied(TOKEN_CLAIMS, "the token's sub is no user's name")
         expires, begins = _time(claims["exp"]), _time(claims.get("nbf", 0))
         if now >= expires:

@@ -37,7 +37,10 @@ class Introductions:
         self._asking = False
 
     async def introduce(self, user: str) -> Introduced:
-        """A user is known from now on. Waits for as long as the store is not there."""
+        """A user is known from now on. Waits for as long as the store is not there.
+
+        Raises: what the question did; all users who were in it are given up, and no others.
+        """
         future = self._waiting.get(user)
         if future is None:
             future = self._waiting[user] = asyncio.get_running_loop().create_future()
@@ -51,13 +54,26 @@ class Introductions:
             while self._waiting:
                 users = tuple(self._waiting)[:MOST]
                 try:
-                    seen = await self._store.do(SeeUsers(users))
+                    found = await self._see(users)
                 except StoreError:
                     await asyncio.sleep(AGAIN)
-                    continue
-                choosy = set(seen.choosy)
-                for at, (user, number) in enumerate(zip(users, seen.numbers, strict=True)):
-                    found = Introduced(number, seen.seq, at in choosy)
-                    self._waiting.pop(user).set_result(found)
+                except Exception as error:  # who stayed would be in every later question
+                    self._give_up(users, error)
+                else:
+                    for user, each in zip(users, found, strict=True):
+                        self._waiting.pop(user).set_result(each)
         finally:
             self._asking = False
+
+    async def _see(self, users: tuple[str, ...]) -> list[Introduced]:
+        seen = await self._store.do(SeeUsers(users))
+        choosy = set(seen.choosy)
+        return [
+            Introduced(number, seen.seq, at in choosy) for at, number in enumerate(seen.numbers)
+        ]
+
+    def _give_up(self, users: tuple[str, ...], error: Exception) -> None:
+        for user in users:
+            future = self._waiting.pop(user)
+            future.set_exception(error)
+            future.exception()  # whoever waits gets it; who does not is not warned of

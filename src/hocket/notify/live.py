@@ -27,6 +27,7 @@ from typing import Any, Final, TypeVar
 from hocket.errors import ConnectError
 from hocket.hub.hub import Hub
 from hocket.hub.socket import CONNECTING, ENDED, MOVED, Socket
+from hocket.identity.model import is_name
 from hocket.notify.introductions import Introductions
 from hocket.notify.jobs import Jobs
 from hocket.notify.payload import NAMESPACE, marked_packet, notification_packet
@@ -54,7 +55,6 @@ STRIDE: Final = 64  # sockets that are told before others have their turn
 AGAIN: Final = 0.2  # seconds until a store that is not there is asked again
 MOST_HELD: Final = 100  # live ones that are kept for a socket while the inbox answers
 PATIENCE: Final = 5.0  # seconds that a client waits for the store before it is let in without
-LONGEST_USER: Final = 200  # characters; who is called more is not told anything
 MAX_CURSOR: Final = 1 << 62
 
 T = TypeVar("T")
@@ -214,9 +214,14 @@ class Live:
         return self.position >= 0 and not self._is_half_told
 
     async def _come(self, socket: Socket, way: Coroutine[Any, Any, None]) -> None:
+        """Who cannot be made known is sent away: it would wait for its answer for ever."""
         try:
             with self.residents.expecting(socket.user):
                 await way
+        except Exception:
+            log.exception("internal error in live notifications")
+            if not _gone(socket):
+                self._hub.disconnect(socket, close=False)
         finally:
             self.late.pop(socket, None)
 
@@ -336,7 +341,7 @@ def _gone(socket: Socket) -> bool:
 
 def concerns(socket: Socket) -> bool:
     """Whether a socket is one that notifications are told to."""
-    return socket.nsp.name == NAMESPACE and 0 < len(socket.user) <= LONGEST_USER
+    return socket.nsp.name == NAMESPACE and is_name(socket.user)
 
 
 def cursor_of(socket: Socket) -> int | None:

@@ -152,6 +152,7 @@ def test_keys_that_are_none(content: bytes) -> None:
         ({"sub": 7}, TOKEN_CLAIMS),
         ({"sub": ["ada"]}, TOKEN_CLAIMS),
         ({"sub": "a" * 201}, TOKEN_CLAIMS),
+        ({"sub": "\ud800"}, TOKEN_CLAIMS),  # which can neither be stored nor sent
         ({"aud": "other"}, TOKEN_AUDIENCE),
     ],
 )
