@@ -207,6 +207,8 @@ class App(Namespace):
         self.origins: Origins | None = None  # while it runs
         self.settings: Settings | None = None  # while it runs
         self.stops = False  # it takes no new clients any more
+        # Clients are who they say they are, so none of them is told a user's notifications.
+        self.has_guests = False
         # What the REST API adds.
         self.needs_identity = False  # also without a key or a function
         self.event_paths: dict[str, Explain] = {}  # of Server-Sent Events to users

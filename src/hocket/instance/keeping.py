@@ -47,8 +47,10 @@ class Keeping:
         app.store, app.notifier = store, self.notifier
 
     def attend(self, hub: Hub) -> None:
-        """Tell the clients of a worker."""
-        live = hub.doorkeeper = Live(hub, self.store, self.notifier.jobs)
+        """Tell the clients of a worker, unless they are guests."""
+        live = Live(hub, self.store, self.notifier.jobs)
+        if not self._app.has_guests:
+            hub.doorkeeper = live
         self._live = _run("live notifications", live.follow())
 
     def deliver(self, settings: Settings) -> None:

@@ -76,7 +76,8 @@ class Chat:
     Args:
         app: where its events are registered.
         guests: clients choose a name; else who they are was found out before they come here.
-        inbox: users have one. Guests have none: anybody could open it by its name.
+        inbox: users have one. Guests have none, and are told no notifications: anybody could open
+            it by its name (App.has_guests).
     """
 
     def __init__(self, app: App, guests: bool, inbox: bool = False) -> None:

@@ -18,7 +18,7 @@ def make_app(settings: Settings) -> App:
     """
     check_exposure(settings)
     app = App()
-    guests = not has_keys(settings)
+    guests = app.has_guests = not has_keys(settings)
     Chat(app, guests, inbox=bool(settings.data) and not guests)
     add_pages(app)
     if settings.data:
