@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+from urllib.parse import urlsplit
 
 from hocket.app import App
-from hocket.errors import UsageError
+from hocket.errors import ConnectError, UsageError
+from hocket.hub.handshake import Handshake
 from hocket.serve.api import add_api
 from hocket.serve.chat import Chat
 from hocket.serve.pages import add_health, add_pages
@@ -19,6 +21,8 @@ def make_app(settings: Settings) -> App:
     check_exposure(settings)
     app = App()
     guests = app.has_guests = not has_keys(settings)
+    if guests:
+        app.on_handshake(check_host)
     Chat(app, guests, inbox=bool(settings.data) and not guests)
     add_pages(app)
     if settings.data:
@@ -45,6 +49,22 @@ def check_exposure(settings: Settings) -> None:
             "set HOCKET_SECRET to 32 or more random bytes (`openssl rand -hex 32`) "
             "and give users tokens (`hocket token --user ada`), or set token_jwks to the keys of "
             "your login, or listen on 127.0.0.1"
+        )
+
+
+def check_host(handshake: Handshake) -> None:
+    """Guests come to this machine by a name of its own. A page of any other server could make its
+    name lead here (DNS rebinding), and its Origin would be as its Host is. Raises ConnectError.
+    """
+    host = handshake.headers.get("host", "")
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        name = ""
+    if not is_loopback(name):
+        raise ConnectError(
+            f"guests come by 127.0.0.1 or localhost, not by {host!r:.100}: for another name give "
+            "the server keys for tokens (HOCKET_SECRET)"
         )
 
 
