@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jwt
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from hocket.providers.vapid import make_private_key
 from hocket.store.base import JoinTopic, SeeUsers
@@ -73,10 +73,13 @@ def entered(browser: Browser, url: str, user: str = "ada") -> Iterator[Page]:
         context.close()
 
 
+def token_of(user: str) -> str:
+    return jwt.encode({"sub": user, "exp": 4_000_000_000}, ENV["HOCKET_SECRET"])
+
+
 def another(context: BrowserContext, url: str, user: str = "ada") -> Page:
     page = context.new_page()
-    token = jwt.encode({"sub": user, "exp": 4_000_000_000}, ENV["HOCKET_SECRET"])
-    page.goto(f"{url}/?room=kitchen#token={token}")
+    page.goto(f"{url}/?room=kitchen#token={token_of(user)}")
     page.click("#enter")
     connected(page)
     in_its_room(page)
@@ -324,8 +327,7 @@ def test_a_cookie_says_who_and_changes_carry_a_csrf_token(browser: Browser, data
     with serving(data) as server:
         url = server.url()
         context = browser.new_context()
-        token = jwt.encode({"sub": "ada", "exp": 4_000_000_000}, ENV["HOCKET_SECRET"])
-        context.add_cookies([{"name": "hocket_token", "value": token, "url": url}])
+        be_by_cookie(context, url, "ada")
         page = context.new_page()
         page.goto(f"{url}/?room=kitchen")
         page.click("#enter")
@@ -344,6 +346,74 @@ def test_a_cookie_says_who_and_changes_carry_a_csrf_token(browser: Browser, data
         expect(page.locator("#items .new")).to_have_count(0)
         assert wrong == []
         context.close()
+
+
+def be_by_cookie(context: BrowserContext, url: str, user: str) -> None:
+    context.add_cookies([{"name": "hocket_token", "value": token_of(user), "url": url}])
+
+
+def test_what_is_late_is_not_shown_to_the_next_user(browser: Browser, data: Path) -> None:
+    know(data, "ada", "bob")
+    told(data, "for ada")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        """What ada's page asks for: the inbox, how many are unread; preferences, topics."""
+        if len(held) < 4:
+            held.append(route)
+        else:
+            route.continue_()
+
+    with serving(data) as server, entered(browser, server.url()) as page:
+        unread(page, 1)
+        page.route("**/v1/**", hold)
+        page.reload()
+        connected(page)
+        page.click("#bell")
+        page.click("#open-wishes")
+        for _ in range(1_000):
+            if len(held) == 4:
+                break
+            page.wait_for_timeout(10)
+        page.keyboard.press("Escape")
+        page.keyboard.press("Escape")
+        page.click("#switch")
+        page.click("#enter")
+        page.fill("#token", token_of("bob"))
+        page.click("#enter")
+        connected(page)
+        page.click("#bell")
+        page.click("#open-wishes")
+        expect(page.locator("#zone")).not_to_have_value("")
+        for route in held:
+            with page.expect_response(route.request.url):
+                route.continue_()
+        told(data, "for bob", user="bob")
+        unread(page, 1)
+        expect(page.locator("#items strong")).to_have_text(["for bob"])
+        expect(page.locator("#topics-box")).to_be_hidden()  # ada is in one
+
+
+def test_a_cookie_that_names_somebody_else_by_now(browser: Browser, data: Path) -> None:
+    know(data, "ada", "bob")
+    told(data, "for ada")
+    with serving(data) as server:
+        url = server.url()
+        context = browser.new_context()
+        be_by_cookie(context, url, "ada")
+        page = context.new_page()
+        page.goto(f"{url}/?room=kitchen")
+        page.click("#enter")
+        connected(page)
+        unread(page, 1)
+        page.route("**/v1/**", lambda route: route.abort())
+        be_by_cookie(context, url, "bob")
+        server.stop()
+        with serving(data, url.rpartition(":")[2]):
+            expect(page.locator("#self")).to_have_text("bob", timeout=20_000)
+            unread(page, 0)
+            expect(page.locator("#items .item")).to_have_count(0)
+            context.close()
 
 
 def test_guests_and_servers_without_data_have_no_bell(browser: Browser, data: Path) -> None:

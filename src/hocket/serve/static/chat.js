@@ -186,6 +186,7 @@ client.on('inbox', event => inbox.marked(event));
 
 client.on('welcome', async ({ user, rooms: names, inbox: has }) => {
 	if (user !== me && wanted && user !== wanted && !token) say(`You appear as ${user}`);
+	if (user !== me) closePanels(); // a cookie may name somebody else by now
 	me = user;
 	write(wear($('self'), me), me);
 	busyRooms = names ?? [];
@@ -232,12 +233,17 @@ function enter() {
 }
 $('entry').firstElementChild.onsubmit = event => { event.preventDefault(); if (!busy) enter(); };
 
+/** What is a user's own goes with the user. */
+function closePanels() {
+	inbox.close();
+	wishes.close();
+}
+
 $('switch').onclick = () => {
 	drawer();
 	client.close();
 	push.turnOff().catch(() => {}); // the next user of this browser is not to see what is this one's
-	inbox.close();
-	wishes.close();
+	closePanels();
 	if (current) $('room').value = current.name;
 	rooms.clear();
 	inside = asking = false;

@@ -6,6 +6,7 @@ const PAGE = 20, MOST = 500;
 
 export class Inbox {
 	#api; #say; #items = new Map(); #unread = 0; #next = null; #on = false; #changed = 0; #loading = null;
+	#epoch = 0; // what was asked for in an earlier one is not for who is there now
 	#gone = new Set(); // archived here; the server's event about it brings nothing new
 	#panel = panel($('inbox'));
 
@@ -20,6 +21,7 @@ export class Inbox {
 	/** Begin, or begin again after the connection was away: what came meanwhile is in the inbox. */
 	open() {
 		this.#on = true;
+		this.#renew();
 		$('bell').hidden = false;
 		this.#paint();
 		return this.#load();
@@ -27,6 +29,7 @@ export class Inbox {
 
 	close() {
 		this.#on = false;
+		this.#renew();
 		this.#panel.close();
 		this.#items.clear();
 		this.#gone.clear();
@@ -34,6 +37,11 @@ export class Inbox {
 		this.#next = null;
 		$('bell').hidden = true;
 		this.#paint();
+	}
+
+	#renew() {
+		this.#epoch++;
+		this.#loading = null;
 	}
 
 	/** The event `notification`. */
@@ -63,15 +71,16 @@ export class Inbox {
 
 	/** A whole page, and again if something happened while it came. */
 	#load() {
-		return this.#loading ??= this.#loadOnce().finally(() => { this.#loading = null; });
+		const epoch = this.#epoch;
+		return this.#loading ??= this.#loadOnce(epoch).finally(() => { if (epoch === this.#epoch) this.#loading = null; });
 	}
 
-	async #loadOnce() {
+	async #loadOnce(epoch) {
 		try {
 			for (let tries = 0; tries < 5; tries++) {
 				const before = this.#changed;
 				const [{ items, next }, { unread }] = await Promise.all([this.#api.get(`/v1/inbox?before=0&limit=${PAGE}`), this.#api.get('/v1/inbox/unread')]);
-				if (!this.#on) return;
+				if (epoch !== this.#epoch) return;
 				// What was there stays the same element: somebody may be at it with the keyboard.
 				this.#items = new Map(items.map(item => [item.id, Object.assign(this.#items.get(item.id) ?? {}, item)]));
 				this.#next = next;
@@ -80,23 +89,29 @@ export class Inbox {
 				if (before === this.#changed) break;
 			}
 			write('inbox-problem', '');
-		} catch (problem) { this.#complain(problem); }
+		} catch (problem) { this.#complain(epoch, problem); }
 	}
 
 	async #older() {
+		const epoch = this.#epoch;
 		try {
 			const { items, next } = await this.#api.get(`/v1/inbox?before=${this.#next}&limit=${PAGE}`);
+			if (epoch !== this.#epoch) return;
 			for (const item of items) if (!this.#items.has(item.id)) this.#items.set(item.id, item);
 			this.#next = next;
 			this.#paint();
 			$('items').children[this.#items.size - items.length]?.querySelector('a, button')?.focus();
-		} catch (problem) { this.#complain(problem); }
+		} catch (problem) { this.#complain(epoch, problem); }
 	}
 
 	/** Show it at once, then say it to the server, whose event tells all pages. */
 	async #mark(what, ids, path) {
+		const epoch = this.#epoch;
 		this.#apply(what, ids);
-		try { await this.#api.post(path); } catch (problem) { this.#complain(problem); this.#load(); }
+		try { await this.#api.post(path); } catch (problem) {
+			this.#complain(epoch, problem);
+			if (epoch === this.#epoch) this.#load();
+		}
 	}
 
 	#allRead() {
@@ -116,7 +131,7 @@ export class Inbox {
 		this.#paint();
 	}
 
-	#complain({ message }) { if (this.#on) write('inbox-problem', 'That did not work: ' + message); }
+	#complain(epoch, { message }) { if (epoch === this.#epoch) write('inbox-problem', 'That did not work: ' + message); }
 
 	#paint() {
 		badge($('unread'), this.#unread);

@@ -7,6 +7,7 @@ const CHANNELS = { webpush: 'Browser', fcm: 'Android', apns: 'iPhone and iPad', 
 
 export class Wishes {
 	#api; #push; #wishes = {};
+	#epoch = 0; // as the inbox's
 	#panel = panel($('wishes'));
 
 	constructor(api, push) {
@@ -18,17 +19,21 @@ export class Wishes {
 	}
 
 	async open() {
+		const epoch = ++this.#epoch;
 		write('wishes-problem', '');
 		write('saved', '');
 		this.#panel.open();
 		this.#paintPush();
 		try {
 			const [wishes, { topics }] = await Promise.all([this.#api.get('/v1/preferences'), this.#api.get('/v1/topics')]);
-			this.#fill(wishes, topics);
-		} catch ({ message }) { write('wishes-problem', message); }
+			if (epoch === this.#epoch) this.#fill(wishes, topics);
+		} catch ({ message }) { if (epoch === this.#epoch) write('wishes-problem', message); }
 	}
 
-	close() { this.#panel.close(); }
+	close() {
+		this.#epoch++;
+		this.#panel.close();
+	}
 
 	#fill(wishes, topics) {
 		this.#wishes = wishes;
@@ -54,12 +59,15 @@ export class Wishes {
 			}
 		}
 		const quiet_hours = $('quiet').checked ? { start: $('quiet-start').value, end: $('quiet-end').value } : null;
+		const epoch = this.#epoch;
 		write('saved', '');
 		try {
-			this.#wishes = await this.#api.put('/v1/preferences', { ...this.#wishes, channels, topics, quiet_hours, timezone: $('zone').value });
+			const wishes = await this.#api.put('/v1/preferences', { ...this.#wishes, channels, topics, quiet_hours, timezone: $('zone').value });
+			if (epoch !== this.#epoch) return;
+			this.#wishes = wishes;
 			write('wishes-problem', '');
 			write('saved', 'Saved');
-		} catch ({ message }) { write('wishes-problem', message); }
+		} catch ({ message }) { if (epoch === this.#epoch) write('wishes-problem', message); }
 	}
 
 	async #toggle() {
