@@ -59,8 +59,8 @@ def read_pem(pem: bytes) -> dict[str, Key]:
 def read_set(content: bytes) -> dict[tuple[str, str | None], Key]:
     """The usable keys of a set, by algorithm and id. Raises ValueError for what is no set.
 
-    Keys that are not for signatures, symmetric ones, weak ones and those for other algorithms are
-    left out.
+    Keys that are not for signatures, symmetric ones, weak ones, those for other algorithms and
+    those that cannot be read are left out (RFC 7517 section 5). A member that is null is as absent.
     """
     found = msgspec.json.decode(content)
     if not isinstance(found, dict) or not isinstance(found.get("keys"), list):
@@ -69,7 +69,7 @@ def read_set(content: bytes) -> dict[tuple[str, str | None], Key]:
     for entry in found["keys"][:MAX_KEYS]:
         if isinstance(entry, dict) and (key := _public_key(entry)) is not None:
             algorithm = algorithm_of(key)
-            if algorithm is not None and entry.get("alg", algorithm) == algorithm:
+            if algorithm is not None and entry.get("alg") in (None, algorithm):
                 kid = entry.get("kid")
                 keys.setdefault((algorithm, kid if isinstance(kid, str) else None), key)
     return keys
@@ -78,12 +78,14 @@ def read_set(content: bytes) -> dict[tuple[str, str | None], Key]:
 def _public_key(entry: dict[str, Any]) -> Key | None:
     """One key of a set; None if it is not for checking signatures."""
     kind = {"RSA": "RS256", "EC": "ES256"}.get(str(entry.get("kty")))
-    uses = entry.get("key_ops", ["verify"])
-    if kind is None or entry.get("use", "sig") != "sig" or "verify" not in uses:
+    if kind is None or entry.get("use") not in (None, "sig"):
+        return None
+    uses = entry.get("key_ops")
+    if uses is not None and not (isinstance(uses, list) and "verify" in uses):
         return None
     try:
         return jwt.PyJWK(entry, kind).key
-    except (jwt.PyJWTError, ValueError, TypeError, KeyError):
+    except Exception:  # whatever the libraries say of one key, the others are good
         return None
 
 

@@ -152,7 +152,9 @@ def test_which_keys_of_a_set_are_used() -> None:
     good: list[dict[str, Any]] = [
         jwk(rsa_key(), kid="rsa", alg="RS256", use="sig"),
         jwk(ec_key(), kid="ec"),
+        jwk(other_rsa_key(), kid="null", alg=None, use=None, key_ops=None),
     ]
+    torn: list[Any] = [None, 5, [], "", "AA", "é", "A" * 2_000]
     bad: list[Any] = [
         {"kty": "oct", "k": "c2VjcmV0", "kid": "shared", "alg": "HS256"},
         jwk(rsa_key(), kid="encryption", use="enc"),
@@ -161,14 +163,20 @@ def test_which_keys_of_a_set_are_used() -> None:
         jwk(rsa_key(1024), kid="weak"),
         jwk(ec_key(ec.SECP384R1), kid="curve"),
         jwk(rsa_key(), kid="signing", key_ops=["sign"]),
+        jwk(rsa_key(), kid="uses", key_ops=5),
+        jwk(rsa_key(), kid="verifying", key_ops="verify"),
+        jwk(rsa_key(), kid="use", use=["sig"]),
         {**jwk(rsa_key(), kid="torn"), "n": "!"},
+        *[{**jwk(rsa_key(), kid="torn"), "n": some} for some in torn],
+        *[{**jwk(rsa_key(), kid="torn"), "e": some} for some in torn],
+        {**jwk(ec_key(), kid="torn"), "crv": None},
         {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA", "kid": "nowhere"},
         {"kid": "nothing"},
         5,
         None,
     ]
     keys = read_set(key_set(*bad, *good))
-    assert set(keys) == {("RS256", "rsa"), ("ES256", "ec")}
+    assert set(keys) == {("RS256", "rsa"), ("ES256", "ec"), ("RS256", "null")}
     assert read_set(key_set(*[{}] * MAX_KEYS, *good)) == {}
 
 
