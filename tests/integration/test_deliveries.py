@@ -340,13 +340,16 @@ async def test_preferences_and_quiet_hours(tmp_path: Path) -> None:
             await register(site, user, user)
             stored = msgspec.json.encode(preferences)
             await site.app.store.do(SetPreferences(user, stored))
+        await register(site, "old", "old")
+        older = b'{"quiet_hours":{"start":"10:00\\n","end":"07:00"}}'  # was taken once
+        await site.app.store.do(SetPreferences("old", older))
         job = await tell(site, topic="news", ttl=3)
-        await eventually(lambda: len(pager.pushes) == 2)
-        assert sorted(pager.tokens) == ["no", "yes"]
+        await eventually(lambda: len(pager.pushes) == 3)
+        assert sorted(pager.tokens) == ["no", "old", "yes"]
         urgent = await tell(site, "asleep", critical=True)
         assert (await urgent.wait(timeout=20)).delivered == 1
         status = await job.cancel()
-        assert (status.delivered, status.cancelled) == (2, 1)
+        assert (status.delivered, status.cancelled) == (3, 1)
 
 
 @asynchronous

@@ -228,6 +228,7 @@ async def test_preferences(tmp_path: Path) -> None:
             {"timezone": "Mars/Olympus"},
             {"timezone": "../../etc/passwd"},
             {"quiet_hours": {"start": "25:00", "end": "07:00"}},
+            {"quiet_hours": {"start": "10:00\n", "end": "07:00"}},
             {"channels": {"pigeon": True}},
             {"unknown": 1},
             {"topics": {f"{number:0200}": {} for number in range(50)}},

@@ -86,11 +86,15 @@ class Audience(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         )
 
 
+# `$` lets a newline follow, which the length does not; JSON Schema has no `\Z` (ECMA-262).
+Clock = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5)]
+
+
 class QuietHours(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Pushes wait until the end. `start`, `end`: "HH:MM" in the user's time zone."""
 
-    start: Annotated[str, msgspec.Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
-    end: Annotated[str, msgspec.Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+    start: Clock
+    end: Clock
 
 
 class Preferences(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -126,6 +126,8 @@ def test_a_critical_one_and_a_time_zone() -> None:
         b'{"timezone":"Mars/Olympus"}', b'{"timezone":"../../x"}', b'{"timezone":"Europe"}',
         b'{"timezone":"\\u0000"}', b'{"quiet_hours":{"start":"24:00","end":"07:00"}}', b"[]", b"{",
         b'{"channels":{"pigeon":true}}', b'{"more":1}',
+        b'{"quiet_hours":{"start":"10:00\\n","end":"07:00"}}',
+        '{"quiet_hours":{"start":"22:00","end":"0\u0667:00"}}'.encode(),  # 7 in Arabic
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_refused_and_loses_nothing(stored: bytes) -> None:
