@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hocket import App, Socket, add_api
+from hocket import App, Handshake, Socket, add_api
 from hocket.store.base import Accepted, Conflict, StoreError
 from tests.integration.rest import refusal, rest, token
 from tests.integration.test_sse import Listener
@@ -416,3 +416,18 @@ async def test_users_that_connect_are_in_all(tmp_path: Path) -> None:
         id = await api.send()
         server = await api.key("read")
         assert (await server.get(f"/v1/notifications/{id}"))["recipients"] == 1
+
+
+@asynchronous
+async def test_an_app_that_decides_knows_when_a_request_came(tmp_path: Path) -> None:
+    app, times = App(), []
+
+    @app.authenticate
+    def who(handshake: Handshake) -> str:
+        times.append(handshake.time.timestamp())
+        return "ada"
+
+    before = time.time()
+    async with rest(tmp_path, app) as api:
+        assert (await api.nobody("GET", "/v1/inbox")).status == 200
+    assert before - 0.001 < times[0] < time.time() + 0.001  # a datetime has whole microseconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -109,13 +110,13 @@ async def _run(app: App, endpoint: Endpoint, request: Any) -> Reply:
 
 
 def _handshake(request: Any) -> Handshake:
-    """The request's head, as those of sockets are kept."""
+    """The request's head, as those of sockets are kept, and when it is served."""
     scope = request.scope
     query = scope["query_string"]
     target = scope["raw_path"] + (b"?" + query if query else b"")
     lines = [b"%b: %b\r\n" % field for field in scope["headers"]]
     head = b"%b %b HTTP/1.1\r\n%b\r\n" % (scope["method"].encode(), target, b"".join(lines))
-    return Handshake(head, scope["client"][0], 0.0, scope["scheme"] == "https")
+    return Handshake(head, scope["client"][0], time.time(), scope["scheme"] == "https")
 
 
 def _name(name: str, value: str) -> str:
