@@ -39,6 +39,7 @@ from tests.unit.identity.test_fetch import OK, answering
 NOTE: dict[str, Any] = {"audience": {"all": True}, "notification": {"title": "x"}}
 WEBHOOKS = "whsec_" + b64encode(b"k" * 32).decode()
 FOREIGN = "Origin: https://evil.example"
+WRONG = 'Bearer realm="hocket", error="invalid_token"'  # RFC 6750 section 3.1
 
 
 def claims(**more: Any) -> dict[str, Any]:
@@ -66,7 +67,7 @@ async def test_forged_tokens(tmp_path: Path) -> None:
         ):
             answer = await api.bearer(text)("GET", "/v1/inbox")
             assert refusal(answer) == (401, code), text
-            assert answer["www-authenticate"].startswith('Bearer realm="hocket"')
+            assert answer["www-authenticate"] == WRONG
         good = signed(rsa_key(), "RS256", **claims(aud="here"))
         assert (await api.bearer(good)("GET", "/v1/inbox")).status == 200
     assert list(read_pem(path.read_bytes())) == ["RS256"]
@@ -116,6 +117,13 @@ async def test_a_key_of_too_small_a_scope(tmp_path: Path) -> None:
         "topics": {"join"},
         "*": {"send", "status", "register", "devices", "join"},
     }
+    needed = {
+        "send": "notify",
+        "status": "read",
+        "register": "devices",
+        "devices": "devices",
+        "join": "topics",
+    }
     device = {"user": "ada", "provider": "fcm", "token": "t"}
     async with rest(tmp_path) as api:
         for scope, names in allowed.items():
@@ -132,6 +140,8 @@ async def test_a_key_of_too_small_a_scope(tmp_path: Path) -> None:
                     assert answer.status in (200, 201, 202, 204, 404), (scope, name)
                 else:
                     assert refusal(answer) == (403, "scope-missing"), (scope, name)
+                    error = f'error="insufficient_scope", scope="{needed[name]}"'
+                    assert answer["www-authenticate"] == f'Bearer realm="hocket", {error}'
 
 
 @asynchronous
@@ -153,6 +163,7 @@ async def test_keys_that_are_none(tmp_path: Path) -> None:
         ):
             answer = await api.bearer(wrong)("GET", "/v1/devices")
             assert refusal(answer) == (401, "key-invalid"), wrong
+            assert answer["www-authenticate"] == WRONG
         store = api.site.app.store
         assert store is not None
         rows = [row for row in await store.do(Keys()) if row.id == id]
@@ -170,6 +181,13 @@ async def test_who_shows_nothing(tmp_path: Path) -> None:
             assert answer["www-authenticate"] == 'Bearer realm="hocket"'
         query = await api.nobody("GET", f"/v1/inbox?token={token('ada')}")
         assert refusal(query) == (401, "token-required"), "URLs end up in logs"
+    app = App()
+    app.authenticate(lambda handshake: None)
+    async with rest(tmp_path / "own", app, secret="") as api:
+        answer = await api.nobody("GET", "/v1/inbox")
+        assert refusal(answer) == (401, "not-allowed")
+        assert answer["www-authenticate"] == 'Bearer realm="hocket"'
+        assert (await api.bearer("x")("GET", "/v1/inbox"))["www-authenticate"] == WRONG
 
 
 # Other people's things

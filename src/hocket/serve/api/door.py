@@ -23,6 +23,7 @@ from hocket.identity.csrf import COOKIE, HEADER, is_csrf
 from hocket.identity.keys import PREFIX, fits, split
 from hocket.identity.model import Identity
 from hocket.serve.api.endpoint import Endpoint
+from hocket.serve.api.problems import Problem, challenge
 from hocket.store.base import GetKey, StoreError
 
 log = logging.getLogger("hocket")
@@ -31,7 +32,7 @@ SAFE = frozenset({"GET", "HEAD"})  # methods that change nothing (RFC 9110 secti
 
 
 async def admit(app: App, endpoint: Endpoint, handshake: Handshake) -> Identity:
-    """Who calls, if they may. Raises Denied, StoreError."""
+    """Who calls, if they may. Raises Denied, Problem, StoreError."""
     who = await identify(app, handshake)
     if who.how == "key":
         _check_scopes(endpoint, who)
@@ -80,7 +81,9 @@ def _check_scopes(endpoint: Endpoint, who: Identity) -> None:
     if not endpoint.scopes:
         raise Denied(USER_REQUIRED, "an API key is no user")
     if "*" not in who.scopes and who.scopes.isdisjoint(endpoint.scopes):
-        raise Denied(SCOPE_MISSING, f"the key needs the scope {' or '.join(endpoint.scopes)}")
+        needed = challenge("insufficient_scope", endpoint.scopes[0])
+        why = f"the key needs the scope {' or '.join(endpoint.scopes)}"
+        raise Problem(SCOPE_MISSING, why, needed)
 
 
 def _is_ambient(who: Identity, headers: Mapping[str, str]) -> bool:

@@ -62,6 +62,7 @@ _OF_STATUS: Final = {
     413: "too-large",
     500: "internal",
 }
+_UNSHOWN: Final = (errors.TOKEN_REQUIRED, errors.NOT_ALLOWED)  # also of who has shown nothing
 _AGAIN: Final = {"still-running": 1, errors.KEYS_UNAVAILABLE: 10, "store-unavailable": 1}  # seconds
 
 
@@ -110,13 +111,35 @@ def details(code: str, detail: str, status: int = 0) -> bytes:
     return msgspec.json.encode(it)
 
 
-def fields_of(problem: Problem) -> Iterable[Field]:
-    """The header fields of a problem's answer."""
+def challenge(error: str = "", scope: str = "") -> Field:
+    """What a client needs that is not let in (RFC 6750 section 3).
+
+    Args:
+        error: what is wrong with what it has shown; empty: it has shown nothing, or no such thing.
+        scope: one that would do.
+    """
+    given = {"realm": "hocket", "error": error, "scope": scope}
+    said = ", ".join(f'{name}="{value}"' for name, value in given.items() if value)
+    return b"www-authenticate", b"Bearer " + said.encode()
+
+
+def bears(authorization: str) -> bool:
+    """Whether an Authorization field shows a token or an API key, good or not."""
+    scheme, _, token = authorization.partition(" ")
+    return scheme.lower() == "bearer" and bool(token.strip())
+
+
+def fields_of(problem: Problem, has_shown: bool) -> Iterable[Field]:
+    """The header fields of a problem's answer.
+
+    Args:
+        has_shown: whether the caller has shown a token or an API key in the Authorization field.
+    """
     yield MEDIA
     yield from problem.fields
     if KINDS[problem.code].status == 401:
-        why = b"" if problem.code == errors.TOKEN_REQUIRED else b', error="invalid_token"'
-        yield b"www-authenticate", b'Bearer realm="hocket"' + why  # RFC 6750 section 3
+        is_wrong = has_shown or problem.code not in _UNSHOWN
+        yield challenge("invalid_token" if is_wrong else "")
     if (seconds := _AGAIN.get(problem.code)) is not None:
         yield b"retry-after", b"%d" % seconds
 

@@ -17,7 +17,15 @@ from hocket.protocol.http1 import Field
 from hocket.serve.api.door import admit
 from hocket.serve.api.endpoint import Call, Endpoint, Name, Reply
 from hocket.serve.api.openapi import document
-from hocket.serve.api.problems import KINDS, Problem, as_problem, details, fields_of, of_http
+from hocket.serve.api.problems import (
+    KINDS,
+    Problem,
+    as_problem,
+    bears,
+    details,
+    fields_of,
+    of_http,
+)
 from hocket.serve.api.table import EVENTS, TABLE
 from hocket.transport.routes import Answer
 
@@ -62,7 +70,7 @@ def _refusal(payload: bytes) -> tuple[int, list[Field], bytes]:
     data = error.get("data")
     code = data.get("code") if isinstance(data, dict) else None
     problem = Problem(code if code in KINDS else NOT_ALLOWED, str(error.get("message", "")))
-    answer = _answer(problem, ())
+    answer = _answer(problem, False, ())
     return answer.status, list(answer.fields), answer.body
 
 
@@ -79,13 +87,13 @@ def _handler(app: App, endpoint: Endpoint) -> Callable[[Any], Coroutine[Any, Any
             if problem is None:
                 log.exception("the endpoint %s %s failed", endpoint.method, endpoint.path)
                 problem = Problem("internal")
-            return _answer(problem, cors)
+            return _answer(problem, bears(request.headers.get("authorization", "")), cors)
 
     return handle
 
 
-def _answer(problem: Problem, cors: Iterable[Field]) -> Answer:
-    fields = (*fields_of(problem), *_ALWAYS, *cors)
+def _answer(problem: Problem, has_shown: bool, cors: Iterable[Field]) -> Answer:
+    fields = (*fields_of(problem, has_shown), *_ALWAYS, *cors)
     body = details(problem.code, str(problem))
     return Answer(msgspec.json.decode(body)["status"], fields, body)
 
