@@ -111,8 +111,8 @@ class WhichDeliveries(msgspec.Struct, frozen=True):
 async def send(call: Call) -> Reply:
     """Send a notification. The answer means that it is on disk and who gets it is decided."""
     new: NewNotification = call.body
-    key = call.headers.get("idempotency-key", "")
-    if key and not _KEY.fullmatch(key):
+    key = call.headers.get("idempotency-key")
+    if key is not None and not _KEY.fullmatch(key):  # an empty one is a caller's mistake too
         raise Problem("invalid", "an Idempotency-Key is 1-200 visible ASCII characters")
     digest = hashlib.sha256(msgspec.json.encode(new, order="sorted")).digest()
     if call.app.notifier is None:
@@ -121,7 +121,7 @@ async def send(call: Call) -> Reply:
         _audience(new.audience),
         new.notification,
         caller=f"key:{call.who.key}",
-        key=key,
+        key=key or "",
         digest=digest,
     )
     return Reply(202, NotificationId(accepted.id), _replayed(accepted.replayed))
