@@ -21,7 +21,6 @@ from hocket.hub.throttle import Throttle
 from hocket.transport.routes import Routes
 
 if TYPE_CHECKING:
-    from hocket.errors import HTTPError
     from hocket.hub.elsewhere import RemoteSocket
     from hocket.hub.namespace import Namespace as RunningNamespace
     from hocket.identity.authenticator import Authenticator
@@ -29,11 +28,11 @@ if TYPE_CHECKING:
     from hocket.notify.model import Audience, Notification
     from hocket.notify.notifier import Notifier
     from hocket.notify.templates import Templates
-    from hocket.protocol.http1 import Field
     from hocket.providers.base import Provider
     from hocket.settings import Settings
     from hocket.store.base import Store
     from hocket.transport.asgi import AsgiApp
+    from hocket.transport.http import Explain as ExplainError
     from hocket.transport.mounts import Mounts
     from hocket.transport.origins import Origins
     from hocket.transport.sse import Explain
@@ -213,7 +212,7 @@ class App(Namespace):
         self.needs_identity = False  # also without a key or a function
         self.event_paths: dict[str, Explain] = {}  # of Server-Sent Events to users
         self.body_limits: dict[str, int] = {}  # bytes by path, where it is not `max_payload`
-        self.explain: Callable[[str, HTTPError], tuple[Field, bytes] | None] | None = None
+        self.explain: ExplainError | None = None
         self.identify_hook: Callable[[Handshake], Any] | None = None
         self._handshake_hooks: list[Callable[[Handshake], Any]] = []
         self._errors = Throttle(MOST_LOGGED)

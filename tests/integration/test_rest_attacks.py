@@ -291,6 +291,27 @@ async def test_what_browsers_are_told_of_other_origins(tmp_path: Path) -> None:
 
 
 @asynchronous
+async def test_a_page_may_read_errors_that_no_endpoint_made(tmp_path: Path) -> None:
+    ours = "Origin: https://app.example"
+    length = f"Content-Length: {MAX_BODY + 1}"
+    async with rest(tmp_path, origins=["https://app.example"]) as api:
+        for method, path, more, told in (
+            ("GET", "/v1/nothing", (), (404, "not-found")),
+            ("PATCH", "/v1/notifications", (), (405, "method-not-allowed")),
+            ("POST", "/v1/inbox/read", (length,), (413, "too-large")),
+        ):
+            for page, allowed in ((ours, "https://app.example"), (FOREIGN, "")):
+                async with await Wire.to(api.site) as wire:
+                    await wire.send(head(wire.host, path, method, page, *more))
+                    answer = await wire.answer()
+                    assert refusal(answer) == told
+                    assert answer["access-control-allow-origin"] == allowed
+                    assert answer["cache-control"] == "no-store"
+                    assert answer["x-content-type-options"] == "nosniff"
+                    assert answer["vary"] == ("origin" if allowed else "")
+
+
+@asynchronous
 async def test_a_session_of_the_apps_own(tmp_path: Path) -> None:
     app = App()
     app.authenticate(lambda handshake: "ada" if "cookie" in handshake.headers else None)

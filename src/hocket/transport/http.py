@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from hocket.errors import HTTPError
@@ -35,6 +35,10 @@ PROGRESS: Final = 16_384  # bytes of such a body that must come in each `request
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 log = logging.getLogger("hocket")
+
+# The header fields and body that say an error of a request, which is None where its head was not
+# read; None: plain text.
+Explain = Callable[[Request | None, HTTPError], tuple[Iterable[Field], bytes] | None]
 
 
 class HttpTransport:
@@ -81,8 +85,7 @@ class HttpTransport:
         self.limits: Mapping[str, int] = {}
         # Paths of requests that may take over their connection: those wait for the answers before.
         self.takeovers: Collection[str] = ()
-        # The media type and body that say an error of a path; None: plain text.
-        self.explain: Callable[[str, HTTPError], tuple[Field, bytes] | None] = _plainly
+        self.explain: Explain = _plainly
         self.date: Callable[[], tuple[Field, ...]] = tuple  # the Date of errors
         self.handle: Callable[[HttpStream, Request, bytes], None] = _nothing_here
         # Takes over a stream that asks for a WebSocket, with what came behind its head; False: the
@@ -324,10 +327,10 @@ class HttpTransport:
 
     def error_response(self, error: HTTPError, request: Request) -> bytes:
         """The answer to a request that cannot be served."""
-        media, body = self.explain(request.path, error) or _in_text(error)
+        fields, body = self.explain(request, error) or _in_text(error)
         return response(
             error.status,
-            [*self.date(), media, *error.fields, *keep_field(request)],
+            [*self.date(), *fields, *error.fields, *keep_field(request)],
             body,
             head_only=request.method == "HEAD",
             close=not request.keep_alive,
@@ -377,10 +380,9 @@ class HttpTransport:
 
     def refuse(self, stream: HttpStream, error: HTTPError) -> None:
         """A request that cannot be read on from: say why and close."""
-        path = stream.request.path if stream.request is not None else ""
+        fields, body = self.explain(stream.request, error) or _in_text(error)
         stream.request = stream.body = stream.intake = None
-        media, body = self.explain(path, error) or _in_text(error)
-        fields = [*self.date(), media, *error.fields]
+        fields = [*self.date(), *fields, *error.fields]
         self.send(stream, response(error.status, fields, body, close=True))
         self._abort(stream)
         self.leave(stream)
@@ -392,11 +394,11 @@ def _too_long(data: bytes) -> HTTPError:
     return HTTPError(431, f"the request head is over {MAX_HEAD} bytes")
 
 
-def _in_text(error: HTTPError) -> tuple[Field, bytes]:
-    return _TEXT, f"{error}\n".encode()
+def _in_text(error: HTTPError) -> tuple[Iterable[Field], bytes]:
+    return (_TEXT,), f"{error}\n".encode()
 
 
-def _plainly(path: str, error: HTTPError) -> None:
+def _plainly(request: Request | None, error: HTTPError) -> None:
     """In plain text."""
 
 

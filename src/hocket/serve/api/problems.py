@@ -99,7 +99,7 @@ def as_problem(error: Exception) -> Problem | None:
 
 
 def of_http(error: HTTPError) -> tuple[Field, bytes]:
-    """The media type and body for an HTTP error: what `HttpTransport.explain` gives."""
+    """The media type and body for an HTTP error, made before an endpoint was asked."""
     code = _OF_STATUS.get(error.status, "bad-request")
     return MEDIA, details(code, str(error), error.status)
 

@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from hocket.app import App
-from hocket.errors import NOT_ALLOWED
+from hocket.errors import NOT_ALLOWED, HTTPError
 from hocket.hub.handshake import Handshake
-from hocket.protocol.http1 import Field
+from hocket.protocol.http1 import Field, Request
 from hocket.serve.api.door import admit
 from hocket.serve.api.endpoint import Call, Endpoint, Name, Reply
 from hocket.serve.api.openapi import document
@@ -27,6 +27,7 @@ from hocket.serve.api.problems import (
     of_http,
 )
 from hocket.serve.api.table import EVENTS, TABLE
+from hocket.transport.http import Explain
 from hocket.transport.routes import Answer
 
 log = logging.getLogger("hocket")
@@ -50,7 +51,7 @@ def add_routes(app: App) -> None:
     """All of the table, its description, and the events."""
     app.needs_identity = True
     app.event_paths[EVENTS] = _refusal
-    app.explain = lambda path, error: of_http(error) if path.startswith("/v1/") else None
+    app.explain = _explainer(app)
     for endpoint in TABLE:
         app.routes.add(endpoint.method, endpoint.path, _handler(app, endpoint))
         if endpoint.body is not None and "{" not in endpoint.path:
@@ -62,6 +63,19 @@ def add_routes(app: App) -> None:
     described = msgspec.json.encode(document())
     fields = (_JSON, *_ALWAYS, (b"access-control-allow-origin", b"*"))
     app.get("/v1/openapi.json")(lambda: Answer(200, fields, described))
+
+
+def _explainer(app: App) -> Explain:
+    """Says errors that no endpoint made, as endpoints say theirs: pages may read them too."""
+
+    def explain(request: Request | None, error: HTTPError) -> tuple[Iterable[Field], bytes] | None:
+        if request is None or not request.path.startswith("/v1/"):
+            return None
+        media, body = of_http(error)
+        cors = app.origins.headers(request) if app.origins is not None else ()
+        return (media, *_ALWAYS, *cors), body
+
+    return explain
 
 
 def _refusal(payload: bytes) -> tuple[int, list[Field], bytes]:
