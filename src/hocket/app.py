@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hocket.notify.model import Audience, Notification
     from hocket.notify.notifier import Notifier
     from hocket.notify.templates import Templates
+    from hocket.protocol.http1 import Request
     from hocket.providers.base import Provider
     from hocket.settings import Settings
     from hocket.store.base import Store
@@ -210,7 +211,8 @@ class App(Namespace):
         self.has_guests = False
         # What the REST API adds.
         self.needs_identity = False  # also without a key or a function
-        self.event_paths: dict[str, Explain] = {}  # of Server-Sent Events to users
+        # Of Server-Sent Events to users, and what says a refusal there, given the request.
+        self.event_paths: dict[str, Callable[[Request], Explain]] = {}
         self.body_limits: dict[str, int] = {}  # bytes by path, where it is not `max_payload`
         self.explain: ExplainError | None = None
         self.identify_hook: Callable[[Handshake], Any] | None = None

@@ -92,8 +92,10 @@ async def test_who_stays_out() -> None:
         assert refusal(await connect(site)) == none
         assert refusal(await connect(site, "40", "Authorization: Basic YTpi")) == none
         assert refusal(await connect(site, "40", f"Cookie: other={token()}")) == none
-        for wrong in (5, "", "x", [token()], token()[:-1], "hk_" + "0" * 16 + "_" + "a" * 43):
+        for wrong in (5, "", "x", [token()], token()[:-1]):
             assert refusal(await connect(site, with_token(wrong))) == (*bad, "token-required")
+        key = with_token("hk_" + "0" * 16 + "_" + "a" * 43)
+        assert refusal(await connect(site, key)) == ("an API key is no user", "user-required")
         answer = await connect(site, with_token(expired()))
         assert refusal(answer) == ("the token has expired", "token-expired")
         assert refusal(await connect(site, '40/bare,{"token":"x"}')) == (*bad, "token-required")

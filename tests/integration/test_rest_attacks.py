@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from hocket import App
+from hocket import App, Handshake
 from hocket.identity import fetch
 from hocket.identity.csrf import is_csrf, make_csrf
 from hocket.identity.keyset import read_pem
@@ -39,6 +39,7 @@ from tests.unit.identity.test_fetch import OK, answering
 NOTE: dict[str, Any] = {"audience": {"all": True}, "notification": {"title": "x"}}
 WEBHOOKS = "whsec_" + b64encode(b"k" * 32).decode()
 FOREIGN = "Origin: https://evil.example"
+NOTHING = 'Bearer realm="hocket"'
 WRONG = 'Bearer realm="hocket", error="invalid_token"'  # RFC 6750 section 3.1
 
 
@@ -102,6 +103,7 @@ async def test_a_key_is_no_user(tmp_path: Path) -> None:
             ("GET", "/v1/preferences"),
             ("PUT", "/v1/preferences"),
             ("GET", "/v1/csrf"),
+            ("GET", "/v1/events"),
         ):
             assert refusal(await server(method, path)) == (403, "user-required")
         body = {"provider": "fcm", "token": "t"}
@@ -178,7 +180,7 @@ async def test_who_shows_nothing(tmp_path: Path) -> None:
         for fields in ((), ("Authorization: Basic YTpi",), ("Authorization: Bearer",)):
             answer = await Caller(api.site, fields)("GET", "/v1/inbox")
             assert refusal(answer) == (401, "token-required")
-            assert answer["www-authenticate"] == 'Bearer realm="hocket"'
+            assert answer["www-authenticate"] == NOTHING
         query = await api.nobody("GET", f"/v1/inbox?token={token('ada')}")
         assert refusal(query) == (401, "token-required"), "URLs end up in logs"
     app = App()
@@ -186,7 +188,7 @@ async def test_who_shows_nothing(tmp_path: Path) -> None:
     async with rest(tmp_path / "own", app, secret="") as api:
         answer = await api.nobody("GET", "/v1/inbox")
         assert refusal(answer) == (401, "not-allowed")
-        assert answer["www-authenticate"] == 'Bearer realm="hocket"'
+        assert answer["www-authenticate"] == NOTHING
         assert (await api.bearer("x")("GET", "/v1/inbox"))["www-authenticate"] == WRONG
 
 
@@ -309,6 +311,45 @@ async def test_a_page_may_read_errors_that_no_endpoint_made(tmp_path: Path) -> N
                     assert answer["cache-control"] == "no-store"
                     assert answer["x-content-type-options"] == "nosniff"
                     assert answer["vary"] == ("origin" if allowed else "")
+
+
+@asynchronous
+async def test_events_are_refused_as_all_else_is(tmp_path: Path) -> None:
+    listed = "https://app.example"
+    path = "/v1/events"
+    async with rest(tmp_path / "one", origins=[listed]) as api:
+        nobody, ada = api.nobody, api.user("ada")
+        for caller, target, page, told, shown in (
+            (nobody, path, "", (401, "token-required"), NOTHING),
+            (api.bearer("x"), path, "", (401, "token-required"), WRONG),
+            (nobody, f"{path}?token=x", "", (401, "token-required"), NOTHING),
+            (ada, f"{path}?after=zz", "", (422, "invalid"), ""),
+            (await api.key("*"), path, "", (403, "user-required"), ""),
+            (ada, path, FOREIGN, (403, "forbidden"), ""),
+            (nobody, path, f"Origin: {listed}", (401, "token-required"), NOTHING),
+        ):
+            answer = await caller("GET", target, None, *([page] if page else []))
+            assert refusal(answer) == told, (target, page)
+            assert answer["www-authenticate"] == shown
+            assert answer["cache-control"] == "no-store"
+            assert answer["access-control-allow-origin"] == (listed if listed in page else "")
+        for method in ("HEAD", "POST"):
+            answer = await ada(method, path)
+            assert (answer.status, answer["allow"]) == (405, "GET, OPTIONS")
+        assert (await nobody("OPTIONS", path, None, f"Origin: {listed}")).status == 204
+    async with rest(tmp_path / "two", secret="") as api:
+        answer = await api.nobody("GET", path)
+        assert refusal(answer) == (401, "token-required")
+        assert answer["www-authenticate"] == NOTHING
+    app = App()
+
+    @app.on_handshake
+    async def never(handshake: Handshake) -> bool:
+        await asyncio.sleep(0)
+        return False
+
+    async with rest(tmp_path / "three", app) as api:
+        assert refusal(await api.user("ada")("GET", path)) == (403, "forbidden")
 
 
 @asynchronous

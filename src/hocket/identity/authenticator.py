@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from hocket.errors import NOT_ALLOWED, ConnectError, Denied, UsageError
+from hocket.errors import NOT_ALLOWED, USER_REQUIRED, ConnectError, Denied, UsageError
 from hocket.hub.handshake import Handshake
-from hocket.identity.credentials import shown
+from hocket.identity.credentials import KEY_PREFIX, shown
 from hocket.identity.model import MAX_USER, Identity, is_name
 from hocket.identity.tokens import KeySource, Rules, Tokens, check_secret
 from hocket.settings import Settings
@@ -73,6 +73,8 @@ class Authenticator:
             raise Denied(NOT_ALLOWED, "you may not come in")
         headers = handshake.headers
         token, by_cookie = shown(headers, handshake.auth, self.cookie, self.trusts(headers))
+        if token.startswith(KEY_PREFIX):
+            raise Denied(USER_REQUIRED, "an API key is no user")
         found = self._tokens.read(token)
         if not by_cookie:
             return found

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from hocket.errors import TOKEN_REQUIRED, Denied
+
+KEY_PREFIX: Final = "hk_"  # what API keys begin with (keys.py), and tokens do not
 
 
 class Shown(NamedTuple):

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from hocket.errors import UsageError
+from hocket.identity.credentials import KEY_PREFIX
 from hocket.store.base import KeyRow
 
-PREFIX: Final = "hk_"
 SCOPES: Final = {
     "notify": "send notifications, cancel them, and see how they went",
     "devices": "register and remove devices of any user",
@@ -36,7 +36,7 @@ def make_key(name: str, scopes: Iterable[str], now: float) -> tuple[str, KeyRow]
     if len(name) > 200 or not name.isprintable():
         raise UsageError("a key's name is at most 200 printable characters")
     id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
-    return f"{PREFIX}{id}_{secret}", KeyRow(id, hash_of(secret), name, chosen, now)
+    return f"{KEY_PREFIX}{id}_{secret}", KeyRow(id, hash_of(secret), name, chosen, now)
 
 
 def hash_of(secret: str) -> bytes:

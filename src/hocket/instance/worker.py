@@ -245,8 +245,8 @@ class Worker:
         built_in: dict[str, BuiltIn] = {
             settings.sse_path: gateway.events,
             **{
-                path: functools.partial(self._events_of_users, explain)
-                for path, explain in self.app.event_paths.items()
+                path: functools.partial(self._events_of_users, explainer)
+                for path, explainer in self.app.event_paths.items()
             },
         }
         if settings.metrics != "off":
@@ -265,11 +265,13 @@ class Worker:
         self.http.limits = self.app.body_limits
         self.http.explain = self.app.explain or self.http.explain
 
-    def _events_of_users(self, explain: Explain, stream: HttpStream, request: Request) -> None:
+    def _events_of_users(
+        self, explainer: Callable[[Request], Explain], stream: HttpStream, request: Request
+    ) -> None:
         """As the setting `sse_path`'s, for those who have said who they are."""
         if self.hub.guard is None:
             raise HTTPError(401, "a token is needed")
-        self.gateway.events(stream, request, explain)
+        self.gateway.events(stream, request, explainer(request))
 
     def _meet(self, broker: LocalBroker) -> None:
         from hocket.transport.relay import Relay, chooser  # lazy: one worker alone needs none of it

@@ -356,7 +356,9 @@ def cursor_of(socket: Socket) -> int | None:
         return _cursor(last)
     found = _cursor(after)
     if found is None:
-        raise ConnectError(f"after={after!r:.40} is no cursor: give the seq of a notification")
+        raise ConnectError(
+            f"after={after!r:.40} is no cursor: give the seq of a notification", {"code": "invalid"}
+        )
     return found
 
 

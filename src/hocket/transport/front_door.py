@@ -64,7 +64,7 @@ class FrontDoor:
             answer(stream, request)
         elif request.path in self._built_in and not self._has_route(request):
             if request.method != "OPTIONS":
-                raise HTTPError(405, "method not allowed", (b"allow", b"GET"))
+                raise HTTPError(405, "method not allowed", (b"allow", b"GET, OPTIONS"))
             self._gateway.preflight(stream, request)
         else:
             self._run(stream, request, body)

@@ -185,10 +185,16 @@ class Gateway:
             if not self._origins.admits(request):
                 raise Refused((FORBIDDEN[0], ORIGIN), 403)
             enter = partial(self.sse.open, stream, request, headers, explain)
-            self._enter(stream, request, enter, listens=True)
+            self._enter(stream, request, enter, explain)
         except Refused as refused:
-            fields = [*self._http.date(), _JSON, *headers]
-            self._http.answer(stream, response(refused.status, fields, refused.body, close=True))
+            self._refuse_listener(stream, request, refused, explain)
+
+    def _refuse_listener(
+        self, stream: HttpStream, request: Request, refused: Refused, explain: Explain
+    ) -> None:
+        status, fields, body = explain(refused.body)
+        fields = [*self._http.date(), *fields, *self._origins.headers(request)]
+        self._http.answer(stream, response(status, fields, body, close=True))
 
     # Upgrades
 
@@ -275,10 +281,10 @@ class Gateway:
         stream: HttpStream,
         request: Request,
         enter: Callable[[], None],
-        listens: bool = False,
+        listens: Explain | None = None,
     ) -> None:
         """Open a session, if there is room and `on_handshake` has nothing against it. `listens`:
-        the client comes back after an end, and never after an error.
+        the client comes back after an end, and never after an error, which this says.
         """
         self._check_room()
         if self._admit is None:
@@ -300,7 +306,7 @@ class Gateway:
         request: Request,
         verdict: Coroutine[Any, Any, str | None],
         enter: Callable[[], None],
-        listens: bool,
+        listens: Explain | None,
     ) -> None:
         reason = await verdict
         if stream.fd < 0:
@@ -310,12 +316,15 @@ class Gateway:
                 raise Refused((FORBIDDEN[0], reason), 403)
             if self._moves(stream, request):
                 return
-            if listens and (self.stops or self._full):
+            if listens is not None and (self.stops or self._full):
                 self._http.cut(stream)
                 return
             self._check_room()
             enter()
         except Refused as refused:
+            if listens is not None:
+                self._refuse_listener(stream, request, refused, listens)
+                return
             stream.keep_alive = stream.keep_alive and not request.upgrade
             self._http.answer(
                 stream,

@@ -39,7 +39,8 @@ _REFUSED: Final = b"44"
 _CUT: Final = frozenset({TRANSPORT_CLOSE, TRANSPORT_ERROR, PING_TIMEOUT, SLOW_CONSUMER})
 
 
-# What the payload of a CONNECT_ERROR is as a response: status, fields, body.
+# What a refusal is as a response: status, fields, body. It is the payload of a CONNECT_ERROR, or
+# an error of Engine.IO's: 4, forbidden.
 Explain = Callable[[bytes], tuple[int, list[Field], bytes]]
 
 

@@ -18,9 +18,9 @@ from hocket.errors import (
     Denied,
 )
 from hocket.hub.handshake import Handshake
-from hocket.identity.credentials import read_cookie
+from hocket.identity.credentials import KEY_PREFIX, read_cookie
 from hocket.identity.csrf import COOKIE, HEADER, is_csrf
-from hocket.identity.keys import PREFIX, fits, split
+from hocket.identity.keys import fits, split
 from hocket.identity.model import Identity
 from hocket.serve.api.endpoint import Endpoint
 from hocket.serve.api.problems import Problem, challenge
@@ -53,7 +53,7 @@ async def admit(app: App, endpoint: Endpoint, handshake: Handshake) -> Identity:
 async def identify(app: App, handshake: Handshake) -> Identity:
     """Who calls. Raises Denied, StoreError."""
     scheme, _, text = handshake.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and text.strip().startswith(PREFIX):
+    if scheme.lower() == "bearer" and text.strip().startswith(KEY_PREFIX):
         return await _by_key(app, text.strip())
     if app.authenticator is None or not app.authenticator.asks:
         raise Denied(TOKEN_REQUIRED, "an API key is needed")

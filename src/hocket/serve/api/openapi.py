@@ -10,10 +10,24 @@ from typing import Any, Final
 import msgspec
 
 from hocket.identity.keys import SCOPES
+from hocket.notify.live import MAX_CURSOR
 from hocket.serve.api.endpoint import Endpoint
 from hocket.serve.api.problems import ProblemDetails, schema_of
 from hocket.serve.api.table import EVENTS, TABLE, USUAL
 
+EVENT_PROBLEMS: Final = (
+    "token-required",
+    "token-expired",
+    "token-early",
+    "token-audience",
+    "token-issuer",
+    "token-claims",
+    "not-allowed",
+    "user-required",
+    "forbidden",
+    "invalid",
+    "keys-unavailable",
+)  # of /v1/events
 REF: Final = "#/components/schemas/{name}"
 _IN_PATH = re.compile(r"{(\w+)}")
 
@@ -138,19 +152,29 @@ def problems_of(endpoint: Endpoint) -> list[str]:
 def _events() -> dict[str, Any]:
     return {
         "operationId": "events",
-        "summary": "Listen to your notifications, as Server-Sent Events: `event: notification`, "
-        "`data:` a JSON array with one object, `id:` the cursor to come back with.",
+        "summary": "Listen to your notifications, as Server-Sent Events. `data:` is a JSON array "
+        "with one object: of `event: notification` what is told, with `id:`, the cursor to come "
+        "back with; of `inbox` what another client of yours has marked (`what`, `ids`); of "
+        "`token-expired` a `code`, and then the stream ends. `hocket serve` also sends `welcome`. "
+        "Others are the app's own.",
         "security": [{"user": []}],
         "parameters": [
+            {
+                "name": "after",
+                "in": "query",
+                "description": "the cursor (`seq`) of the last one that was seen; this or the "
+                "header",
+                "schema": {"type": "integer", "minimum": 0, "exclusiveMaximum": MAX_CURSOR},
+            },
             {
                 "name": "Last-Event-ID",
                 "in": "header",
                 "description": "the cursor of the last one that was seen",
                 "schema": {"type": "string"},
-            }
+            },
         ],
         "responses": {
             "200": {"description": "OK", "content": {"text/event-stream": {"schema": {}}}},
-            **schema_of(["token-required", "token-expired"]),
+            **schema_of(EVENT_PROBLEMS),
         },
     }

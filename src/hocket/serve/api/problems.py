@@ -40,6 +40,7 @@ KINDS: Final = {
     errors.KEY_REQUIRED: Kind(403, "This is for servers, with an API key"),
     errors.USER_REQUIRED: Kind(403, "This is for users, with their own token"),
     errors.SCOPE_MISSING: Kind(403, "The API key may not do this"),
+    "forbidden": Kind(403, "The server, or the page's origin, does not let this in"),
     errors.CSRF_REQUIRED: Kind(403, "A change by cookie needs a CSRF token"),
     "not-yours": Kind(403, "A user's token is for that user's own things"),
     "not-found": Kind(404, "There is no such thing"),
@@ -98,10 +99,9 @@ def as_problem(error: Exception) -> Problem | None:
     return None
 
 
-def of_http(error: HTTPError) -> tuple[Field, bytes]:
-    """The media type and body for an HTTP error, made before an endpoint was asked."""
-    code = _OF_STATUS.get(error.status, "bad-request")
-    return MEDIA, details(code, str(error), error.status)
+def of_http(error: HTTPError) -> Problem:
+    """What an HTTP error is that was made before an endpoint was asked."""
+    return Problem(_OF_STATUS.get(error.status, "bad-request"), str(error))
 
 
 def details(code: str, detail: str, status: int = 0) -> bytes:

@@ -29,6 +29,7 @@ from hocket.serve.api.problems import (
 from hocket.serve.api.table import EVENTS, TABLE
 from hocket.transport.http import Explain
 from hocket.transport.routes import Answer
+from hocket.transport.sse import Explain as ExplainRefusal
 
 log = logging.getLogger("hocket")
 
@@ -50,7 +51,7 @@ _PREFLIGHT: Final[tuple[Field, ...]] = (
 def add_routes(app: App) -> None:
     """All of the table, its description, and the events."""
     app.needs_identity = True
-    app.event_paths[EVENTS] = _refusal
+    app.event_paths[EVENTS] = _refuser
     app.explain = _explainer(app)
     for endpoint in TABLE:
         app.routes.add(endpoint.method, endpoint.path, _handler(app, endpoint))
@@ -71,21 +72,36 @@ def _explainer(app: App) -> Explain:
     def explain(request: Request | None, error: HTTPError) -> tuple[Iterable[Field], bytes] | None:
         if request is None or not request.path.startswith("/v1/"):
             return None
-        media, body = of_http(error)
+        problem = of_http(error)
         cors = app.origins.headers(request) if app.origins is not None else ()
-        return (media, *_ALWAYS, *cors), body
+        fields = (*fields_of(problem, _has_shown(request)), *_ALWAYS, *cors)
+        return fields, details(problem.code, str(error), error.status)
 
     return explain
 
 
-def _refusal(payload: bytes) -> tuple[int, list[Field], bytes]:
+def _has_shown(request: Request) -> bool:
+    return bears(request.get(b"authorization").decode("latin-1"))
+
+
+def _refuser(request: Request) -> ExplainRefusal:
     """A refused `connect` as a problem: what listeners to `/v1/events` are told."""
-    error = msgspec.json.decode(payload)
-    data = error.get("data")
+
+    def refuse(payload: bytes) -> tuple[int, list[Field], bytes]:
+        error = msgspec.json.decode(payload)
+        answer = _answer(_problem_of(error), _has_shown(request), ())
+        return answer.status, list(answer.fields), answer.body
+
+    return refuse
+
+
+def _problem_of(error: dict[str, Any]) -> Problem:
+    """That of a CONNECT_ERROR, or of an error of Engine.IO's, which has a number."""
+    data, message = error.get("data"), str(error.get("message", ""))
+    if "code" in error:
+        return Problem("forbidden", message)
     code = data.get("code") if isinstance(data, dict) else None
-    problem = Problem(code if code in KINDS else NOT_ALLOWED, str(error.get("message", "")))
-    answer = _answer(problem, False, ())
-    return answer.status, list(answer.fields), answer.body
+    return Problem(code if isinstance(code, str) and code in KINDS else NOT_ALLOWED, message)
 
 
 def _handler(app: App, endpoint: Endpoint) -> Callable[[Any], Coroutine[Any, Any, Answer]]:
