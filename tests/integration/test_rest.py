@@ -75,6 +75,9 @@ async def test_topics(tmp_path: Path) -> None:
         assert await ada.get("/v1/topics") == {"topics": ["café", "news"]}
         assert await server.get("/v1/topics?user=ada") == {"topics": ["café", "news"]}
         assert await server.get("/v1/topics?user=bob") == {"topics": []}
+        for escaped, name in (("a%2Fb", "a/b"), ("a%2fb", "a/b"), ("%252F", "%2F")):
+            assert (await server("PUT", f"/v1/topics/{escaped}/users/{escaped}")).status == 204
+            assert await server.get(f"/v1/topics?user={escaped}") == {"topics": [name]}
         answer = await server("PUT", f"/v1/topics/{'t' * 201}/users/ada")
         assert refusal(answer) == (422, "invalid")
 

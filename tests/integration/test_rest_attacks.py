@@ -456,7 +456,7 @@ async def test_queries_and_paths(tmp_path: Path) -> None:
         for query in (
             "limit=0", "limit=1001", "limit=x", "limit=", "after=-1", "after=1e99", "after=x",
             "after=1&before=2", "archived=perhaps", "after=" + "9" * 400, "before=null",
-            "&".join(f"a{n}=1" for n in range(101)),
+            "&".join(f"a{n}=1" for n in range(101)), "a=%ff",
         ):  # fmt: skip
             assert refusal(await ada("GET", f"/v1/inbox?{query}")) == (422, "invalid"), query
         assert (await ada("GET", "/v1/inbox?limit=5&unknown=1")).status == 200
@@ -464,10 +464,16 @@ async def test_queries_and_paths(tmp_path: Path) -> None:
         answer = await ada("PATCH", "/v1/inbox")
         assert refusal(answer) == (405, "method-not-allowed")
         assert "GET" in answer["allow"]
-        for path in ("%00", "%0d%0aX-Evil:%201", "..%2f..", "%F0%9F%92%A9", "%ff", "'--"):
+        for path in ("%00", "%0d%0aX-Evil:%201", "..%2f..", "%F0%9F%92%A9", "'--"):
             answer = await server("GET", f"/v1/notifications/{path}")
             assert refusal(answer) == (404, "not-found"), path
             assert answer["x-evil"] == ""
+        for path in ("%ff", "a%c3", "%ed%a0%80"):
+            for method, target in (
+                ("GET", f"notifications/{path}"),
+                ("PUT", f"topics/a/users/{path}"),
+            ):
+                assert refusal(await server(method, f"/v1/{target}")) == (400, "bad-request"), path
 
 
 @asynchronous

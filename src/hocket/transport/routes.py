@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from typing import Any, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from hocket.errors import HTTPError
 from hocket.hub.engine import Loop
@@ -47,18 +47,36 @@ def _answer(result: Any) -> tuple[int, tuple[Field, ...], bytes]:
     return 200, _JSON, encode_json(result)
 
 
+# What stands for itself in a path as routes compare it: visible ASCII, but for what separates
+# segments and what begins an escape.
+_PLAIN = frozenset(chr(code) for code in range(0x21, 0x7F)) - {"/", "%"}
+_SAFE = "".join(_PLAIN) + "/"
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+
+
+def comparable(path: str) -> str:
+    """A request's path in the one form of all that are equivalent (RFC 3986 section 6.2.2): what
+    need not be escaped is not. An escaped slash is data, not a separator (section 2.2).
+    """
+    return _ESCAPE.sub(_unescape, path) if "%" in path else path
+
+
+def _unescape(escape: re.Match[str]) -> str:
+    char = chr(int(escape[0][1:], 16))
+    return char if char in _PLAIN else escape[0].upper()
+
+
 class Route:
     """A path and a function. `wants_request` when the function takes an argument: a
     `starlette.requests.Request`.
     """
 
-    __slots__ = ("convertors", "function", "method", "path", "pattern", "wants_request")
+    __slots__ = ("convertors", "function", "method", "pattern", "wants_request")
 
     def __init__(self, method: str, path: str, function: Callable[..., Any]) -> None:
         if not path.startswith("/"):
             raise ValueError(f"a path begins with a slash: {path!r}")
         self.method = method
-        self.path = path
         self.function = function
         self.wants_request = bool(inspect.signature(function).parameters)
         self.pattern: re.Pattern[str] | None = None
@@ -68,7 +86,7 @@ class Route:
                 compile_path,
             )  # lazy: only apps with parameters in a path pay for the import
 
-            self.pattern, _, self.convertors = compile_path(path)
+            self.pattern, _, self.convertors = compile_path(quote(path, _SAFE))
 
 
 class Routes:
@@ -83,25 +101,25 @@ class Routes:
         route = Route(method, path, function)
         if route.pattern is not None:
             self._patterns.append(route)
-        elif method in self._fixed.setdefault(path, {}):
+        elif method in (fixed := self._fixed.setdefault(quote(path, _SAFE), {})):
             raise ValueError(f"{method} {path} already has a handler")
         else:
-            self._fixed[path][method] = route
+            fixed[method] = route
 
     def has(self, method: str, path: str) -> bool:
-        """Whether there is a route for exactly this."""
+        """Whether there is a route for exactly this, also one that will refuse it (400)."""
         try:
             self.find(method, path)
-        except HTTPError:
-            return False
+        except HTTPError as error:
+            return error.status == 400
         return True
 
     def find(self, method: str, path: str) -> tuple[Route, dict[str, Any]]:
         """The route for a request, and the parameters in its path; HEAD is answered by GET. Raises
-        HTTPError 404, 405.
+        HTTPError 400, 404, 405.
         """
         method = "GET" if method == "HEAD" else method
-        path = unquote(path) if "%" in path else path
+        path = comparable(path)
         if (route := (fixed := self._fixed.get(path, {})).get(method)) is not None:
             return route, {}
         for route in self._patterns:
@@ -126,12 +144,16 @@ class Routes:
 
 def _parameters(route: Route, match: re.Match[str]) -> dict[str, Any]:
     """What a path says for a route. Raises HTTPError 404 for a value that is none of its kind, such
-    as an int of 5,000 digits, which Python does not read.
+    as an int of 5,000 digits, which Python does not read; 400 for one that is not UTF-8: replaced,
+    it would be another's.
     """
     try:
         return {
-            name: route.convertors[name].convert(value) for name, value in match.groupdict().items()
+            name: route.convertors[name].convert(unquote(value, errors="strict"))
+            for name, value in match.groupdict().items()
         }
+    except UnicodeDecodeError:
+        raise HTTPError(400, "the path is not UTF-8") from None
     except ValueError:
         raise HTTPError(404, "not found") from None
 

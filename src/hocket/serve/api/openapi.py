@@ -106,7 +106,7 @@ def _operation(endpoint: Endpoint, schemas: dict[Any, dict[str, Any]]) -> dict[s
 
 
 def _path_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
-    schema = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[^/]+$"}
+    schema = {"type": "string", "minLength": 1, "maxLength": 200}
     return [
         {"name": name, "in": "path", "required": True, "schema": schema}
         for name in _IN_PATH.findall(endpoint.path)

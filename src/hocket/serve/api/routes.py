@@ -167,7 +167,8 @@ def _name(name: str, value: str) -> str:
 def read_query(endpoint: Endpoint, query: str) -> Any:
     """A query, as the endpoint wants it. Raises Problem."""
     try:
-        pairs = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=100))
+        found = parse_qsl(query, keep_blank_values=True, max_num_fields=100, errors="strict")
+        pairs = dict(found)
         return msgspec.convert(pairs, endpoint.query, strict=False)
     except ValueError as error:  # also msgspec's
         raise Problem("invalid", f"in the query: {error}") from None
