@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hocket.settings import Settings
     from hocket.store.base import Store
     from hocket.transport.asgi import AsgiApp
+    from hocket.transport.http import BodyLimit
     from hocket.transport.http import Explain as ExplainError
     from hocket.transport.mounts import Mounts
     from hocket.transport.origins import Origins
@@ -213,7 +214,7 @@ class App(Namespace):
         self.needs_identity = False  # also without a key or a function
         # Of Server-Sent Events to users, and what says a refusal there, given the request.
         self.event_paths: dict[str, Callable[[Request], Explain]] = {}
-        self.body_limits: dict[str, int] = {}  # bytes by path, where it is not `max_payload`
+        self.body_limits: dict[str, BodyLimit] = {}  # by path, where it is not `max_payload`
         self.explain: ExplainError | None = None
         self.identify_hook: Callable[[Handshake], Any] | None = None
         self._handshake_hooks: list[Callable[[Handshake], Any]] = []

@@ -8,6 +8,7 @@ import json
 import socket
 import time
 from base64 import b64encode
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ from hocket.identity.keyset import read_pem
 from hocket.serve.api import routes
 from hocket.serve.api.notifications import MAX_BODY
 from hocket.store.base import Keys, RevokeKey
+from hocket.transport.http import MOST_LARGE
 from tests.integration.rest import SECRET, Caller, Rest, refusal, rest, token
 from tests.peers import answer as said
 from tests.peers import in_turn, peer
-from tests.support import Wire, asynchronous, head
+from tests.support import Answer, Wire, asynchronous, head
 from tests.unit.identity.signing import (
     by_hand,
     jwk,
@@ -447,6 +449,41 @@ async def test_oversize(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         note = {"audience": {"users": users}, "notification": {"title": "x"}}
         server = await api.key("notify")
         assert (await server("POST", "/v1/notifications", note)).status == 202
+
+
+@asynchronous
+async def test_large_bodies_are_few_and_of_servers(tmp_path: Path) -> None:
+    path = "/v1/notifications"
+    large = ("Content-Length: 2000000", "Expect: 100-continue")
+    async with rest(tmp_path) as api, AsyncExitStack() as stack:
+
+        async def asking(*fields: str) -> tuple[Wire, Answer]:
+            wire = await stack.enter_async_context(await Wire.to(api.site))
+            await wire.send(head(wire.host, path, "POST", *fields))
+            return wire, await wire.answer()
+
+        key = f"authorization: bearer {await api.key_text('notify')}"
+        for fields in ((), (f"Authorization: Bearer {token('ada')}",), ("Authorization: hk_",)):
+            assert refusal((await asking(*fields, *large))[1]) == (413, "too-large")
+        wires = []
+        for _ in range(MOST_LARGE):
+            wire, answer = await asking(key, *large)
+            assert answer.status == 100
+            wires.append(wire)
+        for more in (large, ("Transfer-Encoding: chunked", "Expect: 100-continue")):
+            _, answer = await asking(key, *more)
+            assert refusal(answer) == (503, "busy")
+            assert answer["retry-after"] == "1"
+        _, answer = await asking(key, "Content-Length: 2", "Expect: 100-continue")
+        assert answer.status == 100
+        body = json.dumps(NOTE).encode()
+        await wires[0].send(body + b" " * (2_000_000 - len(body)))
+        assert (await wires[0].answer()).status == 202
+        wires[1].reset()
+        assert (await asking(key, *large))[1].status == 100
+        while (await asking(key, *large))[1].status != 100:  # once the reset is seen
+            await asyncio.sleep(0.005)
+        assert refusal((await asking(key, *large))[1]) == (503, "busy")
 
 
 @asynchronous

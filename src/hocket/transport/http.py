@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hocket.errors import HTTPError
 from hocket.hub.engine import Loop
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 AHEAD: Final = 65_536  # bytes of further requests that are kept while one is answered
 TURN: Final = 16  # requests that came together and are answered before others have their turn
 ANY_SIZE: Final = 1 << 62  # of a body that is not kept
+MOST_LARGE: Final = 4  # bodies over `max_body` that a worker holds at a time: 64 MiB of the API's
 PROGRESS: Final = 16_384  # bytes of such a body that must come in each `request_timeout`
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
@@ -39,6 +40,15 @@ log = logging.getLogger("hocket")
 # The header fields and body that say an error of a request, which is None where its head was not
 # read; None: plain text.
 Explain = Callable[[Request | None, HTTPError], tuple[Iterable[Field], bytes] | None]
+
+
+class BodyLimit(NamedTuple):
+    """What the body of a request for a path may have. `size`: bytes; `bearing`: how the
+    Authorization field of a request must begin (in small letters) to have more than `max_body`.
+    """
+
+    size: int
+    bearing: bytes = b""
 
 
 class HttpTransport:
@@ -81,8 +91,9 @@ class HttpTransport:
         # Moves a stream to the worker that is to serve its request, with all that came from that
         # request on; False: it is to be served here. None: there is one worker.
         self.elsewhere: Callable[[HttpStream, Request, bytes], bool] | None = None
-        # Bytes that the bodies of requests for these paths may have, where it is not `max_body`.
-        self.limits: Mapping[str, int] = {}
+        # What the bodies of requests for these paths may have, where it is not `max_body`.
+        self.limits: Mapping[str, BodyLimit] = {}
+        self._large = 0  # bodies over `max_body` that are here, or on their way
         # Paths of requests that may take over their connection: those wait for the answers before.
         self.takeovers: Collection[str] = ()
         self.explain: Explain = _plainly
@@ -179,6 +190,7 @@ class HttpTransport:
         self._abort(stream)
         stream.request = stream.body = stream.intake = stream.backlog = None
         stream.buffer = b""
+        self._lighten(stream)
 
     failed = cut
 
@@ -269,10 +281,30 @@ class HttpTransport:
             self._begin(stream, request, b"")
             return rest
         stream.request = request  # for `refuse`
-        stream.body = body_of(request, self.limits.get(request.path, self._max_body))
+        stream.body = body_of(request, self._limit(stream, request))
         if request.expects and not rest:
             self.send(stream, CONTINUE)
         return rest
+
+    def _limit(self, stream: HttpStream, request: Request) -> int:
+        """Bytes that a body may have. Raises HTTPError 503 when too many large ones are here."""
+        limit = self.limits.get(request.path)
+        if limit is None or not limit.bearing:
+            return self._max_body if limit is None else limit.size
+        is_small = request.length is not None and request.length <= self._max_body
+        if is_small or not request.get(b"authorization").lower().startswith(limit.bearing):
+            return min(self._max_body, limit.size)
+        if self._large >= MOST_LARGE:
+            raise HTTPError(503, "too many large requests are under way", (b"retry-after", b"1"))
+        self._large += 1
+        stream.is_large = True
+        return limit.size
+
+    def _lighten(self, stream: HttpStream) -> None:
+        """Its body is gone."""
+        if stream.is_large:
+            stream.is_large = False
+            self._large -= 1
 
     def _read_body(self, stream: HttpStream, data: bytes) -> bytes | None:
         request, body = stream.request, stream.body
@@ -350,6 +382,7 @@ class HttpTransport:
     def done(self, stream: HttpStream) -> None:
         """The response is complete."""
         stream.busy, stream.on_abort, stream.since = False, None, self._wheel.now
+        self._lighten(stream)
         if stream.body is not None:  # answered before its body was read: what comes is not a head
             stream.request = stream.body = stream.intake = None
             stream.keep_alive = False
@@ -382,6 +415,7 @@ class HttpTransport:
         """A request that cannot be read on from: say why and close."""
         fields, body = self.explain(stream.request, error) or _in_text(error)
         stream.request = stream.body = stream.intake = None
+        self._lighten(stream)
         fields = [*self.date(), *fields, *error.fields]
         self.send(stream, response(error.status, fields, body, close=True))
         self._abort(stream)

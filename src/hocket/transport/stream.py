@@ -35,12 +35,13 @@ class HttpStream:
     wants it as it comes; `busy` while a request waits for its answer, with `keep_alive` as that
     request wants it; `on_abort` is called when the client goes meanwhile; `ending` once it says no
     more. `since` is the wheel tick of the last progress, `got` what has come of a body since then.
+    `is_large`: it holds one of the few bodies over `max_body`.
     `peer` and `over_tls`: who connected, and how; `address` and `secure`: the same of the client of
     the present request.
     """
 
     __slots__ = (
-        "address", "backlog", "body", "buffer", "busy", "ending", "fd", "got", "intake",
+        "address", "backlog", "body", "buffer", "busy", "ending", "fd", "got", "intake", "is_large",
         "keep_alive", "leaving", "on_abort", "on_room", "over_tls", "peer", "request", "secure",
         "since", "transport",
     )  # fmt: skip
@@ -55,7 +56,7 @@ class HttpStream:
         self.body: Body | None = None
         self.intake: Intake | None = None
         self.got = 0
-        self.busy = self.ending = False
+        self.busy = self.ending = self.is_large = False
         self.keep_alive = True
         self.leaving = False
         self.backlog: Backlog | None = None

@@ -146,6 +146,7 @@ def problems_of(endpoint: Endpoint) -> list[str]:
         codes.append("csrf-required")
     if endpoint.body is not None:
         codes += ["bad-json", "too-deep", "too-large"]
+        codes += [] if endpoint.users else ["busy"]
     return [*codes, *endpoint.problems]
 
 

@@ -54,6 +54,7 @@ KINDS: Final = {
     "key-reused": Kind(422, "The Idempotency-Key was used for another request"),
     "internal": Kind(500, "Something went wrong here"),
     errors.KEYS_UNAVAILABLE: Kind(503, "The keys that sign tokens cannot be read now"),
+    "busy": Kind(503, "Too many large requests are under way"),
     "store-unavailable": Kind(503, "The store cannot do it now"),
 }
 _OF_STATUS: Final = {
@@ -62,6 +63,7 @@ _OF_STATUS: Final = {
     405: "method-not-allowed",
     413: "too-large",
     500: "internal",
+    503: "busy",
 }
 _UNSHOWN: Final = (errors.TOKEN_REQUIRED, errors.NOT_ALLOWED)  # also of who has shown nothing
 _AGAIN: Final = {"still-running": 1, errors.KEYS_UNAVAILABLE: 10, "store-unavailable": 1}  # seconds

@@ -13,6 +13,7 @@ import msgspec
 from hocket.app import App
 from hocket.errors import NOT_ALLOWED, HTTPError
 from hocket.hub.handshake import Handshake
+from hocket.identity.credentials import KEY_PREFIX
 from hocket.protocol.http1 import Field, Request
 from hocket.serve.api.door import admit
 from hocket.serve.api.endpoint import Call, Endpoint, Name, Reply
@@ -27,7 +28,7 @@ from hocket.serve.api.problems import (
     of_http,
 )
 from hocket.serve.api.table import EVENTS, TABLE
-from hocket.transport.http import Explain
+from hocket.transport.http import BodyLimit, Explain
 from hocket.transport.routes import Answer
 from hocket.transport.sse import Explain as ExplainRefusal
 
@@ -37,6 +38,7 @@ _ALWAYS: Final[tuple[Field, ...]] = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
 )
+_KEY: Final = b"bearer " + KEY_PREFIX.encode()  # how an Authorization field shows an API key
 _JSON: Final[Field] = (b"content-type", b"application/json")
 _PREFLIGHT: Final[tuple[Field, ...]] = (
     (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
@@ -56,9 +58,8 @@ def add_routes(app: App) -> None:
     for endpoint in TABLE:
         app.routes.add(endpoint.method, endpoint.path, _handler(app, endpoint))
         if endpoint.body is not None and "{" not in endpoint.path:
-            app.body_limits[endpoint.path] = max(
-                endpoint.limit, app.body_limits.get(endpoint.path, 0)
-            )
+            limit = BodyLimit(endpoint.limit, b"" if endpoint.users else _KEY)
+            app.body_limits[endpoint.path] = max(limit, app.body_limits.get(endpoint.path, limit))
     for path in {endpoint.path: None for endpoint in TABLE}:
         app.routes.add("OPTIONS", path, _preflight(app))
     described = msgspec.json.encode(document())
@@ -129,7 +130,9 @@ def _answer(problem: Problem, has_shown: bool, cors: Iterable[Field]) -> Answer:
 
 
 async def _run(app: App, endpoint: Endpoint, request: Any) -> Reply:
-    """Who calls is asked before anything is read that they have sent."""
+    """Who calls is asked before anything is looked at that they have sent. It is here by then, so
+    only who shows an API key may send more than `max_payload` (`HttpTransport.limits`).
+    """
     handshake = _handshake(request)
     who = await admit(app, endpoint, handshake)
     call = Call(
