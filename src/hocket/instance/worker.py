@@ -131,7 +131,7 @@ class Worker:
         self.loop = self._make_loop()
         self.engine = Engine(limits_of(self.settings), self.loop)
         self.hub = Hub(self.engine, self.app.static, self.app.dynamic, self.app.report)
-        self.origins = Origins(self.settings.origins)
+        self.origins = Origins(self.settings.origins, self.app.has_guests)
         self._make_transports()
         self._ask_who()
         self.entrance = Entrance(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
-from urllib.parse import urlsplit
-
 from hocket.app import App
-from hocket.errors import ConnectError, UsageError
-from hocket.hub.handshake import Handshake
+from hocket.errors import UsageError
 from hocket.serve.api import add_api
 from hocket.serve.chat import Chat
 from hocket.serve.pages import add_health, add_pages
 from hocket.settings import Settings
+from hocket.transport.origins import is_loopback
 
 
 def make_app(settings: Settings) -> App:
@@ -21,8 +18,6 @@ def make_app(settings: Settings) -> App:
     check_exposure(settings)
     app = App()
     guests = app.has_guests = not has_keys(settings)
-    if guests:
-        app.on_handshake(check_host)
     Chat(app, guests, inbox=bool(settings.data) and not guests)
     add_pages(app)
     if settings.data:
@@ -52,31 +47,6 @@ def check_exposure(settings: Settings) -> None:
         )
 
 
-def check_host(handshake: Handshake) -> None:
-    """Guests come to this machine by a name of its own. A page of any other server could make its
-    name lead here (DNS rebinding), and its Origin would be as its Host is. Raises ConnectError.
-    """
-    host = handshake.headers.get("host", "")
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        name = ""
-    if not is_loopback(name):
-        raise ConnectError(
-            f"guests come by 127.0.0.1 or localhost, not by {host!r:.100}: for another name give "
-            "the server keys for tokens (HOCKET_SECRET)"
-        )
-
-
 def has_keys(settings: Settings) -> bool:
     """Whether users can show who they are."""
     return bool(settings.secret or settings.token_public_key or settings.token_jwks)
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

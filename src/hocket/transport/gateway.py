@@ -44,7 +44,6 @@ BAD_REQUEST: Final = (3, "Bad request")
 FORBIDDEN: Final = (4, "Forbidden")
 BAD_VERSION: Final = (5, "Unsupported protocol version")
 
-ORIGIN: Final = "origin not allowed: see the setting `origins`"
 FULL: Final = "there is no room for more clients"
 STOPS: Final = "the server stops: another may be there for you"
 _WANTED: Final = "wanted"  # among the notes of a request
@@ -150,8 +149,8 @@ class Gateway:
 
     def _check(self, request: Request, transport: str) -> Mapping[str, str]:
         """What every request must have, and that it comes as its transport does; its parameters."""
-        if not self._origins.admits(request):
-            raise Refused((FORBIDDEN[0], ORIGIN), 403)
+        if why := self._origins.why_not(request):
+            raise Refused((FORBIDDEN[0], why), 403)
         params = request.params()
         if params.get("transport") not in ("polling", "websocket"):
             raise Refused(UNKNOWN_TRANSPORT)
@@ -182,8 +181,8 @@ class Gateway:
         headers = self._origins.headers(request)
         stream.keep_alive = False
         try:
-            if not self._origins.admits(request):
-                raise Refused((FORBIDDEN[0], ORIGIN), 403)
+            if why := self._origins.why_not(request):
+                raise Refused((FORBIDDEN[0], why), 403)
             enter = partial(self.sse.open, stream, request, headers, explain)
             self._enter(stream, request, enter, explain)
         except Refused as refused:

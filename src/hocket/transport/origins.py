@@ -5,10 +5,18 @@ and 3.2).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Final
 from urllib.parse import urlsplit
 
 from hocket.protocol.http1 import Request
 
+ORIGIN: Final = "origin not allowed: see the setting `origins`"
+HOST: Final = (
+    "clients come by 127.0.0.1 or localhost: for another name this server needs keys for tokens, "
+    "such as HOCKET_SECRET"
+)
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _CORS = (
     (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
@@ -22,15 +30,25 @@ class Origins:
     Args:
         allowed: None: a page may only talk to the host it came from; a list of origins such as
             `https://example.com`; or "*".
+        here_only: clients come by a name of this machine's own.
     """
 
-    def __init__(self, allowed: Collection[str] | str | None) -> None:
+    def __init__(self, allowed: Collection[str] | str | None, here_only: bool = False) -> None:
+        self._here_only = here_only
         self._any = allowed == "*"
         self._allowed = (
             frozenset()
             if allowed is None or isinstance(allowed, str)
             else frozenset(origin.rstrip("/").lower() for origin in allowed)
         )
+
+    def why_not(self, request: Request) -> str:
+        """Why a request may not come in; empty: it may. Any page could make its own name lead to
+        this machine (DNS rebinding), and its Origin would be as its Host is.
+        """
+        if self._here_only and not _is_here(request.host):
+            return HOST
+        return "" if self.admits(request) else ORIGIN
 
     def admits(self, request: Request) -> bool:
         """Whether the page that sent this request may. What is no browser sends no
@@ -78,6 +96,24 @@ class Origins:
         fields = self.headers(request)
         wanted = request.get(b"access-control-request-headers") or b"content-type, authorization"
         return [*fields, *_CORS, (b"access-control-allow-headers", wanted)] if fields else []
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address, or a name, is this machine's and leads to it from nowhere else."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@lru_cache(maxsize=256)
+def _is_here(host: bytes) -> bool:
+    try:
+        return is_loopback(urlsplit(f"//{host.decode('latin-1')}").hostname or "")
+    except ValueError:
+        return False
 
 
 def _same(origin: str, host: str) -> bool:
