@@ -151,7 +151,9 @@ class MemoryStore:
             each
             for each in self.devices.values()
             if (each.provider, each.token) == (asked.provider, asked.token)
+            and (not asked.beside or each.user == asked.user)
         ]
+        same.sort(key=lambda each: each.user != asked.user)
         id = same[0].id if same else f"d{len(self.devices):06}"
         self._SeeUsers(base.SeeUsers((asked.user,)))
         self.devices[id] = base.DeviceRow(id, asked.user, asked.provider, asked.token, asked.at)

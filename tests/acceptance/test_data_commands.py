@@ -79,6 +79,13 @@ def test_what_is_exported_can_be_imported(data: Path, tmp_path: Path) -> None:
     assert again == "2501 devices imported, 2501 of them replaced, 0 lines bad\n"
 
 
+def test_an_address_that_two_users_have_stays_with_both(data: Path) -> None:
+    lines = "user,provider,token\nada,email,a@b.example\nbob,email,a@b.example\n"
+    for replaced in (0, 2):
+        printed, _ = hocket("devices", "import", "-", "--data", data, stdin=lines)
+        assert printed == f"2 devices imported, {replaced} of them replaced, 0 lines bad\n"
+
+
 @asynchronous
 async def test_both_work_while_a_server_runs(data: Path) -> None:
     process = Process(data)

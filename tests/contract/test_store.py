@@ -134,6 +134,25 @@ async def test_a_token_is_one_device(opened: Opened, tmp_path: Path) -> None:
 
 @stores
 @asynchronous
+async def test_a_token_that_users_have_beside_each_other(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+
+        async def register(user: str, beside: bool) -> Registered:
+            return await store.do(RegisterDevice(user, "email", "t", 1.0, beside))
+
+        given = await register("ada", beside=False)
+        assert await register("ada", beside=True) == Registered(given.id, replaced=True)
+        bobs = await register("bob", beside=True)
+        assert not bobs.replaced
+        for beside in (True, False):
+            assert await register("bob", beside) == Registered(bobs.id, replaced=True)
+        assert [each.user for each in await store.do(Devices())] == ["ada", "bob"]
+        assert await register("cy", beside=False) == Registered(given.id, replaced=True)
+        assert [each.user for each in await store.do(Devices())] == ["cy", "bob"]
+
+
+@stores
+@asynchronous
 async def test_only_its_user_removes_a_device(opened: Opened, tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
         id = await device(store, "ada")

@@ -65,6 +65,23 @@ async def test_a_device_goes_to_who_has_it_now(tmp_path: Path) -> None:
 
 
 @asynchronous
+async def test_no_user_takes_an_address_from_another(tmp_path: Path) -> None:
+    async with rest(tmp_path) as api:
+        ada, bob, server = api.user("ada"), api.user("bob"), await api.key("devices")
+        for provider, address in (("email", "bob@example.com"), ("webhook", "https://b.example/")):
+            body = {"provider": provider, "token": address}
+            his = await bob("POST", "/v1/devices", body)
+            hers = await ada("POST", "/v1/devices", body)
+            assert (his.status, hers.status) == (201, 201)
+            again = await bob("POST", "/v1/devices", body)
+            assert (again.status, again.json) == (200, his.json)
+            assert (await ada("DELETE", f"/v1/devices/{hers.json['id']}")).status == 204
+            given = await server("POST", "/v1/devices", {**body, "user": "bob"})
+            assert (given.status, given.json) == (200, his.json)
+        assert len((await bob.get("/v1/devices"))["items"]) == 2
+
+
+@asynchronous
 async def test_topics(tmp_path: Path) -> None:
     async with rest(tmp_path) as api:
         ada, server = api.user("ada"), await api.key("topics")

@@ -136,12 +136,16 @@ def _count(devices: Iterator[Device]) -> int:
 
 
 async def _import(store: Store, devices: Iterator[Device], bad: Bad) -> None:
-    from hocket.store.base import RegisterDevice  # lazy: commands without data do not need it
+    from hocket.serve.api.devices import ADDRESSES  # lazy: commands without data do not need it
+    from hocket.store.base import RegisterDevice  # lazy: as above
 
     progress, replaced = Progress("imported"), 0
     try:
         while some := list(itertools.islice(devices, AT_ONCE)):
-            asked = [store.do(RegisterDevice(*device)) for device in some]
+            asked = [
+                store.do(RegisterDevice(*device, beside=device.provider in ADDRESSES))
+                for device in some
+            ]
             replaced += sum(each.replaced for each in await asyncio.gather(*asked))
             progress.add(len(some))
     except HocketError as error:  # importing it again changes nothing for those

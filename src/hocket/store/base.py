@@ -155,13 +155,15 @@ class Registered(msgspec.Struct, frozen=True, array_like=True):
 
 class RegisterDevice(Operation[Registered], frozen=True):
     """A device of a user. `(provider, token)` is unique: another registration of the same token
-    replaces the whole row, also its user, keeps the id, and says so.
+    replaces the whole row, also its user, keeps the id, and says so. With `beside`, only of the
+    same user's: whoever else has the token keeps it.
     """
 
     user: str
     provider: str
     token: str
     at: float
+    beside: bool = False
     Answer: ClassVar[Any] = Registered
 
 

@@ -14,6 +14,9 @@ from hocket.serve.api.endpoint import PAGE, Call, LeftOut, Limit, Name, Reply, e
 from hocket.serve.api.problems import Problem
 from hocket.store.base import DeviceRow, Devices, RegisterDevice, RemoveDevice
 
+# Their tokens are addresses, which others may know: to name one is not to have it. So a user who
+# does takes it from nobody. Push tokens are secrets of a device, which may change hands.
+ADDRESSES: Final = frozenset({"webhook", "email"})
 KNOWN: Final = ("webpush", "fcm", "apns", "webhook", "email")
 MAX_TOKEN: Final = 4_096  # bytes
 
@@ -94,7 +97,9 @@ def check_token(providers: dict[str, Provider], provider: str, token: str) -> st
     problems=("not-yours", "unknown-provider", "bad-device-token"),
 )
 async def register(call: Call) -> Reply:
-    """Register a device; a token that is registered already is replaced (200), with its user."""
+    """Register a device; a token that is registered already is replaced (200), with its user. But
+    an email address or a webhook that a user registers is that user's beside whoever else has it.
+    """
     new: NewDevice = call.body
     user = call.own(new.user)
     text = new.token
@@ -103,7 +108,8 @@ async def register(call: Call) -> Reply:
     token = check_token(providers_of(call.app), new.provider, text)
     if len(token) > MAX_TOKEN:
         raise Problem("bad-device-token", f"the token is over {MAX_TOKEN} characters")
-    done = await call.do(RegisterDevice(user, new.provider, token, call.now))
+    beside = call.who.how != "key" and new.provider in ADDRESSES
+    done = await call.do(RegisterDevice(user, new.provider, token, call.now, beside))
     return Reply(200 if done.replaced else 201, DeviceId(done.id))
 
 

@@ -24,9 +24,14 @@ _SQL = load("devices")
 @carries(RegisterDevice)
 def register_device(work: Work, asked: RegisterDevice) -> Registered:
     see(work, asked.user)
-    hash = hashlib.sha256(asked.token.encode()).digest()[:16]
-    known = work.one(_SQL.by_token, asked.provider, hash)
+    shared = _hash(asked.token)
+    own = _hash(f"{len(asked.user)} {asked.user} {asked.token}")
+    known = work.one(_SQL.by_token, asked.provider, own)
+    known = known or work.one(_SQL.by_token, asked.provider, shared)
+    if asked.beside and known is not None and known[1] != asked.user:
+        known = None
     if known is None:
+        hash = own if asked.beside else shared
         id = _new_id(number := work.next_number())
         fields = (asked.user, asked.provider, asked.token, hash, asked.at, number)
         work.run(_SQL.add, id, *fields)
@@ -37,6 +42,11 @@ def register_device(work: Work, asked: RegisterDevice) -> Registered:
         settling.fail_open(work, id, "the device is another user's now")
     work.run(_SQL.replace, asked.user, asked.token, asked.at, number, id)
     return Registered(id, replaced=True)
+
+
+def _hash(text: str) -> bytes:
+    """What is unique for a provider: of the token, or of it and the user who has it `beside`."""
+    return hashlib.sha256(text.encode()).digest()[:16]
 
 
 def _new_id(number: int) -> str:
