@@ -154,6 +154,10 @@ class MemoryStore:
             and (not asked.beside or each.user == asked.user)
         ]
         same.sort(key=lambda each: each.user != asked.user)
+        if not same or same[0].user != asked.user:
+            theirs = [each for each in self.devices.values() if each.user == asked.user]
+            if asked.most and len(theirs) >= asked.most:
+                raise Conflict("too-many-devices", f"a user has at most {asked.most} devices")
         id = same[0].id if same else f"d{len(self.devices):06}"
         self._SeeUsers(base.SeeUsers((asked.user,)))
         self.devices[id] = base.DeviceRow(id, asked.user, asked.provider, asked.token, asked.at)

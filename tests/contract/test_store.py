@@ -153,6 +153,26 @@ async def test_a_token_that_users_have_beside_each_other(opened: Opened, tmp_pat
 
 @stores
 @asynchronous
+async def test_a_user_has_so_many_devices(opened: Opened, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+
+        async def register(user: str, token: str, most: int = 2) -> Registered:
+            return await store.do(RegisterDevice(user, "fcm", token, 1.0, most=most))
+
+        await register("ada", "a")
+        await register("ada", "b")
+        await register("bob", "c")
+        for token in ("c", "d"):
+            with pytest.raises(Conflict) as full:
+                await register("ada", token)
+            assert full.value.code == "too-many-devices"
+        assert [each.token for each in await store.do(Devices("bob"))] == ["c"]
+        assert (await register("ada", "a")).replaced
+        assert not (await register("ada", "d", most=0)).replaced
+
+
+@stores
+@asynchronous
 async def test_only_its_user_removes_a_device(opened: Opened, tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
         id = await device(store, "ada")

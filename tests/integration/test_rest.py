@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hocket import App, Handshake, Socket, add_api
+from hocket.serve.api import devices
 from hocket.store.base import Accepted, Conflict, StoreError
 from tests.integration.rest import refusal, rest, token
 from tests.integration.test_sse import Listener
@@ -62,6 +63,21 @@ async def test_a_device_goes_to_who_has_it_now(tmp_path: Path) -> None:
         assert (first.status, second.status) == (201, 200)
         assert first.json == second.json
         assert (await ada.get("/v1/devices"))["items"] == []
+
+
+@asynchronous
+async def test_a_user_has_so_many_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "MAX_DEVICES", 2)
+    async with rest(tmp_path) as api:
+        ada, server = api.user("ada"), await api.key("devices")
+        for token, status in (("a", 201), ("b", 201), ("a", 200)):
+            answer = await ada("POST", "/v1/devices", {"provider": "fcm", "token": token})
+            assert answer.status == status
+        body = {"provider": "fcm", "token": "c"}
+        full = (409, "too-many-devices")
+        assert refusal(await ada("POST", "/v1/devices", body)) == full
+        assert refusal(await server("POST", "/v1/devices", {**body, "user": "ada"})) == full
+        assert (await api.user("bob")("POST", "/v1/devices", body)).status == 201
 
 
 @asynchronous

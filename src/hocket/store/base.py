@@ -42,7 +42,7 @@ class StoreError(HocketError):
 class Conflict(HocketError):
     """The operation contradicts what is stored. `code` is for machines: `key-reused` (another body
     under the same idempotency key), `still-running` (the same, not answered yet), `not-found`,
-    `finished`.
+    `finished`, `too-many-devices`.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -156,7 +156,8 @@ class Registered(msgspec.Struct, frozen=True, array_like=True):
 class RegisterDevice(Operation[Registered], frozen=True):
     """A device of a user. `(provider, token)` is unique: another registration of the same token
     replaces the whole row, also its user, keeps the id, and says so. With `beside`, only of the
-    same user's: whoever else has the token keeps it.
+    same user's: whoever else has the token keeps it. With `most`, a user who has so many devices
+    gets no more: Conflict `too-many-devices`.
     """
 
     user: str
@@ -164,6 +165,7 @@ class RegisterDevice(Operation[Registered], frozen=True):
     token: str
     at: float
     beside: bool = False
+    most: int = 0
     Answer: ClassVar[Any] = Registered
 
 

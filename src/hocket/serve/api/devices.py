@@ -19,6 +19,7 @@ from hocket.store.base import DeviceRow, Devices, RegisterDevice, RemoveDevice
 ADDRESSES: Final = frozenset({"webhook", "email"})
 KNOWN: Final = ("webpush", "fcm", "apns", "webhook", "email")
 MAX_TOKEN: Final = 4_096  # bytes
+MAX_DEVICES: Final = 100  # of a user: each notification to the user goes to every one of them
 
 Token = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TOKEN)]
 
@@ -94,7 +95,7 @@ def check_token(providers: dict[str, Provider], provider: str, token: str) -> st
     users=True,
     body=NewDevice,
     answers={201: DeviceId, 200: DeviceId},
-    problems=("not-yours", "unknown-provider", "bad-device-token"),
+    problems=("not-yours", "unknown-provider", "bad-device-token", "too-many-devices"),
 )
 async def register(call: Call) -> Reply:
     """Register a device; a token that is registered already is replaced (200), with its user. But
@@ -109,7 +110,7 @@ async def register(call: Call) -> Reply:
     if len(token) > MAX_TOKEN:
         raise Problem("bad-device-token", f"the token is over {MAX_TOKEN} characters")
     beside = call.who.how != "key" and new.provider in ADDRESSES
-    done = await call.do(RegisterDevice(user, new.provider, token, call.now, beside))
+    done = await call.do(RegisterDevice(user, new.provider, token, call.now, beside, MAX_DEVICES))
     return Reply(200 if done.replaced else 201, DeviceId(done.id))
 
 

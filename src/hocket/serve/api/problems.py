@@ -47,6 +47,7 @@ KINDS: Final = {
     "method-not-allowed": Kind(405, "The path does not know this method"),
     "still-running": Kind(409, "The same request is still being worked on"),
     "finished": Kind(409, "It is over"),
+    "too-many-devices": Kind(409, "The user has too many devices"),
     "too-large": Kind(413, "The body is too large"),
     "invalid": Kind(422, "The request does not say what it must"),
     "unknown-provider": Kind(422, "There is no such provider"),

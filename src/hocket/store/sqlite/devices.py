@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 
 from hocket.store.base import (
+    Conflict,
     DeviceRow,
     Devices,
     RegisterDevice,
@@ -30,6 +31,8 @@ def register_device(work: Work, asked: RegisterDevice) -> Registered:
     known = known or work.one(_SQL.by_token, asked.provider, shared)
     if asked.beside and known is not None and known[1] != asked.user:
         known = None
+    if known is None or known[1] != asked.user:
+        _check_room(work, asked)
     if known is None:
         hash = own if asked.beside else shared
         id = _new_id(number := work.next_number())
@@ -42,6 +45,12 @@ def register_device(work: Work, asked: RegisterDevice) -> Registered:
         settling.fail_open(work, id, "the device is another user's now")
     work.run(_SQL.replace, asked.user, asked.token, asked.at, number, id)
     return Registered(id, replaced=True)
+
+
+def _check_room(work: Work, asked: RegisterDevice) -> None:
+    """Raises Conflict when the user may have no further device."""
+    if asked.most and work.value(_SQL.count_of_user, asked.user, asked.most) >= asked.most:
+        raise Conflict("too-many-devices", f"a user has at most {asked.most} devices")
 
 
 def _hash(text: str) -> bytes:

@@ -14,5 +14,7 @@ SELECT id, user, provider, token, registered FROM devices WHERE id > ? ORDER BY 
 -- name: page_of_user
 SELECT id, user, provider, token, registered FROM devices
 WHERE user = ? AND id > ? ORDER BY id LIMIT ?
+-- name: count_of_user
+SELECT count(*) FROM (SELECT 1 FROM devices WHERE user = ? LIMIT ?)
 -- name: next_provider
 SELECT min(provider) FROM devices WHERE provider > ?
