@@ -259,7 +259,7 @@ async def test_whatever_a_provider_does_nothing_is_lost_and_others_are_not_slowe
 @asynchronous
 async def test_a_429_pauses_its_provider_and_no_other(tmp_path: Path) -> None:
     async def act(push: Push) -> Outcome:
-        return Retry("429", after=0.5, pause=True) if len(strict.pushes) == 1 else Delivered()
+        return Retry("429", after=3600, pause=True)
 
     strict, other = Pager(act, "strict", concurrency=1), Pager()
     async with delivering(tmp_path, strict, other) as site:
@@ -267,10 +267,23 @@ async def test_a_429_pauses_its_provider_and_no_other(tmp_path: Path) -> None:
             await register(site, "ada", f"t{number}", "strict")
             await register(site, "ada", f"t{number}")
         job = await tell(site)
-        await eventually(lambda: len(other.pushes) == 10)
-        assert len(strict.pushes) == 1
+        await eventually(lambda: len(other.pushes) == 10 and len(strict.pushes) == 1)
         assert deliverer(site).deliverers["strict"].paused
-        assert (await job.wait(timeout=20)).delivered == 20
+        await job.cancel()
+        assert len(strict.pushes) == 1
+
+
+@asynchronous
+async def test_a_provider_goes_on_after_its_pause(tmp_path: Path) -> None:
+    async def act(push: Push) -> Outcome:
+        return Retry("429", after=0.5, pause=True) if len(strict.pushes) == 1 else Delivered()
+
+    strict = Pager(act, concurrency=1)
+    async with delivering(tmp_path, strict) as site:
+        for number in range(10):
+            await register(site, "ada", f"t{number}")
+        job = await tell(site)
+        assert (await job.wait(timeout=20)).delivered == 10
         assert len(strict.pushes) == 11
         assert strict.times[1] - strict.times[0] >= 0.5
 
