@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from hocket.errors import UsageError
 from hocket.providers.base import Dead, Delivered, Failed, Limits, Outcome, Push, Retry
-from hocket.providers.content import apns_key, content, fit
+from hocket.providers.content import apns_headers, content, fit
 from hocket.providers.http2 import Headers, LostError, Response, UnsentError
 from hocket.providers.outbound import retry_after
 from hocket.providers.pool import Pool
@@ -33,7 +33,6 @@ YOUNGEST: Final = 20 * 60.0  # seconds of a token's life in which another one is
 OLDEST: Final = 45 * 60.0  # seconds after which it is renewed; Apple refuses it after an hour
 CONFIG_WAIT: Final = 60.0  # seconds until credentials that were refused are tried again
 _TOKEN: Final = re.compile(r"([0-9a-f]{2}){16,100}")
-_PRIORITY: Final = {"very-low": "1", "low": "5", "normal": "10", "high": "10"}
 
 DEAD: Final = frozenset(("Unregistered", "ExpiredToken"))
 REFUSED: Final = frozenset(  # by what is ours, not the device's
@@ -155,7 +154,6 @@ class Apns:
         return context
 
     def _headers(self, push: Push, token: str, body: bytes) -> Headers:
-        until = int(self._clock() + push.ttl) if push.ttl else 0
         return (
             (":method", "POST"),
             (":scheme", self._scheme),
@@ -164,9 +162,7 @@ class Apns:
             ("authorization", f"bearer {token}"),
             ("apns-topic", self._topic),
             ("apns-push-type", "alert"),
-            ("apns-priority", _PRIORITY.get(push.urgency, "10")),
-            ("apns-expiration", str(until)),
-            ("apns-collapse-id", apns_key(push.collapse_key)),
+            *apns_headers(push, self._clock()).items(),
             ("apns-id", str(uuid.uuid5(uuid.NAMESPACE_OID, f"{push.notification} {push.token}"))),
             ("content-length", str(len(body))),
         )

@@ -12,6 +12,7 @@ import msgspec
 from hocket.providers.base import Push
 
 _encode: Final = msgspec.json.Encoder().encode
+_PRIORITY: Final = {"very-low": "1", "low": "5", "normal": "10", "high": "10"}  # Apple's
 _JOINER: Final = "\u200d"
 
 
@@ -104,3 +105,12 @@ def short_key(key: str, fits: bool, size: int) -> str:
 def apns_key(key: str) -> str:
     """The `apns-collapse-id` of a collapse key: at most 64 bytes of ASCII."""
     return short_key(key, len(key) <= 64 and key.isascii() and key.isprintable(), 64)
+
+
+def apns_headers(push: Push, now: float) -> dict[str, str]:
+    """What Apple is told about how to deliver, by us or by FCM. `now`: seconds since 1970."""
+    return {
+        "apns-priority": _PRIORITY.get(push.urgency, "10"),
+        "apns-expiration": str(int(now + push.ttl)) if push.ttl else "0",  # 0: now or never
+        "apns-collapse-id": apns_key(push.collapse_key),
+    }

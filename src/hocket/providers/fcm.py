@@ -7,13 +7,14 @@ one message: there are no batches.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
 from hocket.providers.base import Dead, Delivered, Failed, Limits, Outcome, Push, Retry
-from hocket.providers.content import apns_key, fit
+from hocket.providers.content import apns_headers, fit
 from hocket.providers.google import AccessToken, NoTokenError, read_account
 from hocket.providers.outbound import Answer, Client, UnreachableError, judge
 from hocket.settings import Settings
@@ -33,7 +34,8 @@ class Fcm:
     name = "fcm"
     limits = Limits(concurrency=100, timeout=30.0)
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         account = read_account(settings.fcm_credentials)
         project = account.project_id
         self._url = f"{settings.fcm_url}/v1/projects/{project}/messages:send"
@@ -49,7 +51,7 @@ class Fcm:
 
     async def send(self, push: Push) -> Outcome:
         try:
-            body = body_of(push)
+            body = body_of(push, self._clock())
         except ValueError as error:
             return Failed(str(error))
         for last in (False, True):
@@ -74,8 +76,11 @@ class Fcm:
         await self._client.close()
 
 
-def body_of(push: Push) -> bytes:
-    """The request's JSON. Raises ValueError: its data is too long, or has a name that FCM keeps."""
+def body_of(push: Push, now: float) -> bytes:
+    """The request's JSON. `now`: seconds since 1970.
+
+    Raises: ValueError: its data is too long, or has a name that FCM keeps.
+    """
     data = {name: _text(value) for name, value in push.data.items()}
     if refused := [name for name in data if _RESERVED.match(name)]:
         raise ValueError(f"data: FCM keeps the name {refused[0]!r} for itself")
@@ -83,12 +88,12 @@ def body_of(push: Push) -> bytes:
     data = {**{name: value for name, value in ours.items() if value}, **data}
 
     def make(title: str, body: str) -> dict[str, Any]:
-        return {"message": _message(push, {"title": title, "body": body}, data)}
+        return {"message": _message(push, {"title": title, "body": body}, data, now)}
 
     return fit(make, push.title, push.body, MAX_PAYLOAD + len(push.token))
 
 
-def _message(push: Push, told: dict[str, str], data: dict[str, str]) -> dict[str, Any]:
+def _message(push: Push, told: dict[str, str], data: dict[str, str], now: float) -> dict[str, Any]:
     """`collapse_key` is ignored for messages that FCM shows by itself: on the device the tag
     replaces.
     """
@@ -102,7 +107,7 @@ def _message(push: Push, told: dict[str, str], data: dict[str, str]) -> dict[str
             "ttl": f"{push.ttl}s",
             "notification": {"tag": push.collapse_key},
         },
-        "apns": {"headers": {"apns-collapse-id": apns_key(push.collapse_key)}},
+        "apns": {"headers": apns_headers(push, now)},
         "webpush": {"headers": {"TTL": str(push.ttl), "Urgency": push.urgency}},
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -123,8 +124,11 @@ async def outcomes(tmp_path: Path, google: Google, *pushes: Any) -> list[Any]:
 
 @asynchronous
 async def test_a_message_is_what_the_api_takes(tmp_path: Path) -> None:
-    google = Google()
+    google, before = Google(), int(time.time())
     assert await outcomes(tmp_path, google) == [Delivered("projects/p/messages/1")]
+    apns = google.messages[0].json["message"]["apns"]["headers"]
+    assert before + 3600 <= int(apns.pop("apns-expiration")) <= time.time() + 3600
+    assert apns == {"apns-priority": "10", "apns-collapse-id": "kettle"}
     assert google.messages[0].json == {
         "message": {
             "token": "device-1",
@@ -137,9 +141,24 @@ async def test_a_message_is_what_the_api_takes(tmp_path: Path) -> None:
                 "count": "3",
             },
             "android": {"priority": "HIGH", "ttl": "3600s", "notification": {"tag": "kettle"}},
-            "apns": {"headers": {"apns-collapse-id": "kettle"}},
+            "apns": google.messages[0].json["message"]["apns"],
             "webpush": {"headers": {"TTL": "3600", "Urgency": "high"}},
         }
+    }
+
+
+@pytest.mark.parametrize(
+    ("ttl", "urgency", "expiration", "priority"),
+    [(60, "normal", "1060", "10"), (60, "low", "1060", "5"), (0, "very-low", "0", "1")],
+)
+def test_iphones_are_told_how_long_and_how_urgent(
+    ttl: int, urgency: str, expiration: str, priority: str
+) -> None:
+    message = json.loads(body_of(push(ttl=ttl, urgency=urgency), 1000.5))["message"]
+    assert message["apns"]["headers"] == {
+        "apns-expiration": expiration,
+        "apns-priority": priority,
+        "apns-collapse-id": "kettle",
     }
 
 
@@ -299,15 +318,15 @@ async def test_without_a_token_nobody_is_tried(tmp_path: Path, said: bytes, why:
 
 
 def test_a_message_is_cut_to_what_fcm_takes() -> None:
-    assert len(body_of(push("t" * 163, body="ü" * 4000))) <= 4096 + 163
+    assert len(body_of(push("t" * 163, body="ü" * 4000), 0.0)) <= 4096 + 163
     with pytest.raises(ValueError, match="there is room for"):
-        body_of(push(data={"x": "y" * 5000}))
+        body_of(push(data={"x": "y" * 5000}), 0.0)
 
 
 @pytest.mark.parametrize("name", ["from", "message_type", "google.c", "gcm.n"])
 def test_names_that_fcm_keeps_for_itself_fail_clearly(name: str) -> None:
     with pytest.raises(ValueError, match=f"FCM keeps the name '{name}' for itself"):
-        body_of(push(data={name: "x"}))
+        body_of(push(data={name: "x"}), 0.0)
 
 
 def test_what_is_a_token(tmp_path: Path) -> None:
