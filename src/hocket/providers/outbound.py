@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -58,13 +59,16 @@ class UnreachableError(Exception):
 def retry_after(value: str, now: float) -> float | None:
     """Seconds that a `Retry-After` header asks for, a day at most; None for what is not one.
 
-    `now`: seconds since 1970. Source: RFC 9110 section 10.2.3 (a number, or a date).
+    `now`: seconds since 1970. Source: RFC 9110 sections 10.2.3 (a number, or a date) and 5.6.7 (a
+    date is UTC also in the form that names no zone).
     """
     value = value.strip()
     if value.isascii() and value.isdigit():
         return min(float(value[:9]), MAX_WAIT)
     try:
-        return min(max(parsedate_to_datetime(value).timestamp() - now, 0.0), MAX_WAIT)
+        date = parsedate_to_datetime(value)
+        date = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
+        return min(max(date.timestamp() - now, 0.0), MAX_WAIT)
     except (ValueError, TypeError, OverflowError):
         return None
 

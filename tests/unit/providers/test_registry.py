@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -83,11 +84,17 @@ def test_secrets_are_no_flags() -> None:
         ("99999999999999999999", 86_400.0),
         ("Thu, 01 Jan 1970 00:16:50 GMT", 10.0),
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("Thursday, 01-Jan-70 00:16:50 GMT", 10.0),
+        ("Thu Jan  1 00:16:50 1970", 10.0),
         *((wrong, None) for wrong in ("", "-1", "1.5", "soon", "٣", "1e9", "nan")),
     ],
 )
-def test_retry_after(value: str, seconds: float | None) -> None:
+def test_retry_after(value: str, seconds: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "JST-9")  # dates are UTC wherever we are
+    time.tzset()
     assert retry_after(value, now=1000.0) == seconds
+    monkeypatch.undo()
+    time.tzset()
 
 
 def test_hocket_vapid_makes_a_key_and_its_settings() -> None:
