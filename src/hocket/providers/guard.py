@@ -20,6 +20,8 @@ UNPRIVILEGED: Final = 1_024  # from here on ports are nobody's: below are mail, 
 _URL: Final = re.compile(r"[!-~]+")
 _HOST: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?")
 _NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in its last four bytes
+# RFC 8215: of a network's own translators. The `ipaddress` of older Pythons takes it for public.
+_LOCAL_NAT64: Final = IPv6Network("64:ff9b:1::/48")
 
 
 class BlockedError(OSError):
@@ -89,7 +91,7 @@ def is_public(address: str) -> bool:
     except ValueError:
         return False
     if isinstance(found, IPv6Address):
-        if found.sixtofour or found.teredo or found.is_site_local:
+        if found.sixtofour or found.teredo or found.is_site_local or found in _LOCAL_NAT64:
             return False
         inner = found.ipv4_mapped
         if found in _NAT64:
