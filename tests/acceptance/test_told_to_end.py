@@ -8,6 +8,7 @@ import fcntl
 import os
 import pty
 import signal
+import socket as sockets
 import subprocess
 import sys
 import termios
@@ -60,6 +61,75 @@ def test_what_does_not_end_is_cut_off_and_said(tmp_path: Path, event: str, worke
         else:
             assert server.status() == 0
             server.said("does not end within 1 s: it is killed")
+
+
+THREADS = {
+    "a thread": """
+@app.on_startup
+def start():
+    threading.Thread(target=hang).start()
+""",
+    "an executor": """
+pool = concurrent.futures.ThreadPoolExecutor()
+@app.on_startup
+def start():
+    pool.submit(hang)
+""",
+    "asyncio's executor": """
+@app.on_startup
+async def start():
+    asyncio.get_running_loop().run_in_executor(None, hang)
+""",
+    "a view": """
+from fastapi import FastAPI
+site = FastAPI()
+site.get("/")(hang)
+app.mount("/site", site)
+""",
+    "a WSGI view": """
+app.mount_wsgi("/site", lambda environ, start_response: hang())
+""",
+}
+
+
+@pytest.mark.parametrize("runs", ["hocket run", "app.run()"])
+@pytest.mark.parametrize("where", THREADS)
+def test_a_thread_that_does_not_end_is_cut_off(tmp_path: Path, where: str, runs: str) -> None:
+    """The interpreter would wait for it for ever. The limits are shortened."""
+    source = "from hocket.instance import foreground, worker\n"
+    source += "foreground.STOPPING, worker.SHUTDOWN = 0.7, 0.05\n"
+    (tmp_path / "sitecustomize.py").write_text(source)
+    source = "import asyncio, concurrent.futures, threading\n" + APP
+    source += "def hang():\n    print('hangs', flush=True)\n    threading.Event().wait()\n"
+    source += THREADS[where] + "if __name__ == '__main__':\n    app.run(port=0)\n"
+    (tmp_path / "main.py").write_text(source)
+    command = [*HOCKET, "run", "main:app", "--port", "0"]
+    if runs == "app.run()":
+        command = [sys.executable, "main.py"]
+    env = {"PYTHONPATH": f"{tmp_path}:{SOURCE}"}
+    with program(*command, cwd=tmp_path, env=env) as server, contextlib.ExitStack() as ours:
+        if "view" in where:
+            host, port = server.url().removeprefix("http://").split(":")
+            asked = ours.enter_context(sockets.create_connection((host, int(port))))
+            asked.sendall(b"GET /site/ HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert server.line() == "hangs"
+        else:
+            assert server.line() == "hangs"
+            server.url()
+        server.signal(signal.SIGTERM)
+        assert server.status() == 1
+        server.said("Timeout (0:00:00")
+        server.said("in hang")  # where it stands
+
+
+def test_what_a_program_does_after_the_server_takes_its_time(tmp_path: Path) -> None:
+    source = "from hocket.instance import foreground\nforeground.STOPPING = 0.3\n"
+    source += APP + "app.run(port=0)\nimport time\ntime.sleep(0.6)\nprint('done')\n"
+    (tmp_path / "main.py").write_text(source)
+    with program(sys.executable, "main.py", cwd=tmp_path) as server:
+        server.url()
+        server.signal(signal.SIGTERM)
+        assert (server.status(), server.lines()) == (0, ["done"])
 
 
 @asynchronous

@@ -6,6 +6,8 @@ import faulthandler
 import functools
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -19,12 +21,15 @@ def ending(tell: Callable[[], None], hung_up: Callable[[], None], limit: float) 
     """SIGHUP calls `hung_up`. SIGINT and SIGTERM call `tell` and mean an end within `limit`
     seconds, and a second one an end at once, also while a handler of the app holds the event loop:
     the interpreter hears them itself. What does not end is said, with where it stands, and cut off
-    with status 1.
+    with status 1; so are threads of the app, for which the interpreter waits when it ends.
     """
+    cut_off: float | None = None
 
     def told(number: int, frame: object) -> None:
+        nonlocal cut_off
         signal.signal(number, signal.SIG_DFL)
         faulthandler.dump_traceback_later(limit, exit=True, file=STDERR)
+        cut_off = time.monotonic() + limit
         tell()
 
     def hangs_up(number: int, frame: object) -> None:
@@ -36,9 +41,20 @@ def ending(tell: Callable[[], None], hung_up: Callable[[], None], limit: float) 
         yield
     finally:
         faulthandler.cancel_dump_traceback_later()
+        if cut_off is not None:
+            _end_interpreter_within(max(0.1, cut_off - time.monotonic()))
         for number, handler in before.items():
             if signal.getsignal(number) is handlers[number]:
                 signal.signal(number, handler)
+
+
+def _end_interpreter_within(seconds: float) -> None:
+    """From when it begins to end: what a program does after `app.run()` takes the time it takes.
+    `atexit` is too late, it comes after threads have been waited for; concurrent.futures, whose
+    threads are waited for before all others, relies on the same function.
+    """
+    cut_off = functools.partial(faulthandler.dump_traceback_later, seconds, exit=True, file=STDERR)
+    threading._register_atexit(cut_off)  # type: ignore[attr-defined]
 
 
 @functools.cache
