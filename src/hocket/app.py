@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from hocket import settings as settings_table
 from hocket.errors import FORBIDDEN, ConnectError
+from hocket.hub.declaring import check_function
 from hocket.hub.handlers import Handlers
 from hocket.hub.handshake import Handshake
 from hocket.hub.hub import Hub
@@ -83,8 +84,13 @@ class Namespace:
         ack open. `connect` may raise ConnectError, or return False; who leaves while it runs gets
         no `disconnect`.
 
-        Raises: ValueError for a name that cannot be handled or already is.
+        Raises: ValueError for a name that cannot be handled or already is, TypeError for what is no
+        name, or no function that can be a handler.
         """
+        if not isinstance(event, str):
+            raise TypeError(f'name the event, as in @app.on("message"): {event!r} is no str')
+        if not event:
+            raise ValueError('an event has a name, as in @app.on("message")')
 
         def register(function: F) -> F:
             self._declare().add(event, function)
@@ -262,6 +268,9 @@ class App(Namespace):
         return self._route("DELETE", path)
 
     def _route(self, method: str, path: str) -> Callable[[F], F]:
+        if not isinstance(path, str):
+            raise TypeError(f'name the path, as in @app.{method.lower()}("/"): {path!r} is no str')
+
         def register(function: F) -> F:
             self.routes.add(method, path, function)
             return function
@@ -273,8 +282,11 @@ class App(Namespace):
         WebSocket routes, its lifespan. Routes of this App come first; of several mounts the one
         with the longest path that fits.
 
-        Raises: ValueError for a path that is taken or does not begin with a slash.
+        Raises: ValueError for a path that is taken or does not begin with a slash, TypeError for
+        what is no application.
         """
+        if not callable(app):
+            raise TypeError(f"an ASGI application can be called; {app!r} cannot")
         from hocket.transport.mounts import Mounts  # lazy: 5 ms of the start
 
         self.mounts = self.mounts or Mounts()
@@ -288,6 +300,8 @@ class App(Namespace):
 
         Raises: as `mount`.
         """
+        if not callable(app):
+            raise TypeError(f"a WSGI application can be called; {app!r} cannot")
         from hocket.transport.wsgi import as_asgi  # lazy: only apps with a WSGI application pay
 
         self.mount(path, as_asgi(app, threads))
@@ -296,6 +310,7 @@ class App(Namespace):
         """Register a function (handshake) that is asked before a session opens; False or a
         ConnectError refuses it with HTTP 403.
         """
+        check_function(function, "on_handshake")
         self._handshake_hooks.append(function)
         return function
 
@@ -311,6 +326,7 @@ class App(Namespace):
         """
         if self.identify_hook is not None:
             raise ValueError("authenticate already has a function")
+        check_function(function, "authenticate")
         self.identify_hook = function
         return function
 
@@ -318,11 +334,13 @@ class App(Namespace):
         """Register a function (error, socket, event) for whatever a handler raises; it is logged in
         any case.
         """
+        check_function(function, "on_error")
         self._error_hooks.append(function)
         return function
 
     def on_startup(self, function: F) -> F:
         """Register a function without arguments that runs before the first client is let in."""
+        check_function(function, "on_startup")
         self._startup_hooks.append(function)
         return function
 
@@ -330,6 +348,7 @@ class App(Namespace):
         """Register a function without arguments that runs when the server stops, after the clients
         have left.
         """
+        check_function(function, "on_shutdown")
         self._shutdown_hooks.append(function)
         return function
 

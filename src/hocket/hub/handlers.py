@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from hocket.hub.declaring import check_function, name_of, underlying
 from hocket.protocol.socketio import RESERVED
 
 ANY_EVENT: Final = "*"
@@ -24,9 +24,10 @@ class Handler:
     __slots__ = ("calls", "function", "is_async", "limit", "name", "required", "seconds")
 
     def __init__(self, function: Callable[..., Any], leading: int = 1) -> None:
+        check_function(function, "a handler")
         self.function = function
-        self.name = getattr(function, "__qualname__", repr(function))
-        self.is_async = inspect.iscoroutinefunction(_underlying(function))
+        self.name = name_of(function)
+        self.is_async = inspect.iscoroutinefunction(underlying(function))
         self.required, self.limit = _arity(function, leading)
         self.calls = 0
         self.seconds = 0.0
@@ -42,17 +43,6 @@ class Handler:
                 f"{self.name}() needs {self.required} argument(s) and got {len(arguments)}"
             )
         return arguments if self.limit is None else arguments[: self.limit]
-
-
-def _underlying(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What really runs: behind a partial, a decorator, an object with `__call__`."""
-    if isinstance(function, functools.partial):
-        return _underlying(function.func)
-    if not inspect.isroutine(function):
-        called: Callable[..., Any] = type(function).__call__
-        return _underlying(called)
-    unwrapped: Callable[..., Any] = inspect.unwrap(function)
-    return unwrapped
 
 
 def _arity(function: Callable[..., Any], leading: int) -> tuple[int, int | None]:

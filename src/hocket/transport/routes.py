@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from hocket.errors import HTTPError
+from hocket.hub.declaring import check_function
 from hocket.hub.engine import Loop
 from hocket.protocol.encoding import encode_json
 from hocket.protocol.http1 import Field, Request, keep_field, response
@@ -76,6 +77,7 @@ class Route:
     def __init__(self, method: str, path: str, function: Callable[..., Any]) -> None:
         if not path.startswith("/"):
             raise ValueError(f"a path begins with a slash: {path!r}")
+        check_function(function, "a route")
         self.method = method
         self.function = function
         self.wants_request = bool(inspect.signature(function).parameters)
