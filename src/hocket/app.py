@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from hocket import settings as settings_table
 from hocket.errors import FORBIDDEN, ConnectError
-from hocket.hub.declaring import check_function
+from hocket.hub.declaring import check_arguments
 from hocket.hub.handlers import Handlers
 from hocket.hub.handshake import Handshake
 from hocket.hub.hub import Hub
@@ -310,7 +310,7 @@ class App(Namespace):
         """Register a function (handshake) that is asked before a session opens; False or a
         ConnectError refuses it with HTTP 403.
         """
-        check_function(function, "on_handshake")
+        check_arguments(function, "on_handshake", "handshake")
         self._handshake_hooks.append(function)
         return function
 
@@ -326,7 +326,7 @@ class App(Namespace):
         """
         if self.identify_hook is not None:
             raise ValueError("authenticate already has a function")
-        check_function(function, "authenticate")
+        check_arguments(function, "authenticate", "handshake")
         self.identify_hook = function
         return function
 
@@ -334,13 +334,13 @@ class App(Namespace):
         """Register a function (error, socket, event) for whatever a handler raises; it is logged in
         any case.
         """
-        check_function(function, "on_error")
+        check_arguments(function, "on_error", "error", "socket", "event")
         self._error_hooks.append(function)
         return function
 
     def on_startup(self, function: F) -> F:
         """Register a function without arguments that runs before the first client is let in."""
-        check_function(function, "on_startup")
+        check_arguments(function, "on_startup")
         self._startup_hooks.append(function)
         return function
 
@@ -348,7 +348,7 @@ class App(Namespace):
         """Register a function without arguments that runs when the server stops, after the clients
         have left.
         """
-        check_function(function, "on_shutdown")
+        check_arguments(function, "on_shutdown")
         self._shutdown_hooks.append(function)
         return function
 

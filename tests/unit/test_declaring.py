@@ -52,3 +52,45 @@ def test_what_cannot_be_declared(declare: Callable[[App], Any], said: str) -> No
 def test_an_event_has_a_name() -> None:
     with pytest.raises(ValueError, match="an event has a name"):
         App().on("")
+
+
+def nothing() -> None: ...
+def one(a: Any) -> None: ...
+def two(a: Any, b: Any) -> None: ...
+def three(a: Any, b: Any, c: Any) -> None: ...
+def named(request: Any, *, id: str) -> None: ...
+def in_path(id: Any) -> None: ...
+def anything(*arguments: Any) -> None: ...
+def optional(a: Any = 1, b: Any = 2, c: Any = 3, d: Any = 4) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("declare", "said"),
+    [
+        (lambda app: app.on("connect")(three), "def connect(socket, auth)"),
+        (lambda app: app.on("disconnect")(three), "def disconnect(socket, reason)"),
+        (lambda app: app.middleware(three), "def middleware(socket, auth)"),
+        (lambda app: app.on_error(one), "def on_error(error, socket, event)"),
+        (lambda app: app.on_startup(one), "def on_startup()"),
+        (lambda app: app.on_shutdown(one), "def on_shutdown()"),
+        (lambda app: app.on_handshake(nothing), "def on_handshake(handshake)"),
+        (lambda app: app.authenticate(two), "def authenticate(handshake)"),
+        (lambda app: app.get("/q/{id}")(two), "request.path_params"),
+        (lambda app: app.get("/q/{id}")(in_path), "request.path_params"),
+        (lambda app: app.get("/q/{id:int}")(in_path), "request.path_params"),
+        (lambda app: app.post("/q")(named), "request.path_params"),
+    ],
+)
+def test_arguments_that_will_not_be_given(declare: Callable[[App], Any], said: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(said)):
+        declare(App())
+
+
+@pytest.mark.parametrize("function", [anything, optional])
+def test_whatever_can_be_called_may_be_declared(function: Callable[..., Any]) -> None:
+    app = App()
+    for declare in (
+        app.on("connect"), app.on("disconnect"), app.on("event"), app.middleware, app.on_error,
+        app.on_startup, app.on_shutdown, app.on_handshake, app.authenticate, app.get("/q/{id}"),
+    ):  # fmt: skip
+        declare(function)

@@ -26,6 +26,33 @@ def check_function(function: Any, what: str) -> None:
         )
 
 
+def check_arguments(function: Any, what: str, *given: str) -> None:
+    """Raises TypeError for a function that cannot be called with just these.
+
+    Args:
+        what: as for `check_function`.
+        given: the names that they go by.
+    """
+    check_function(function, what)
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # written in C: it says itself what it takes, when it is called
+        return
+    try:
+        signature.bind(*given)
+    except TypeError:
+        raise wrong_arguments(function, what, *given) from None
+
+
+def wrong_arguments(function: Callable[..., Any], what: str, *given: str) -> TypeError:
+    """That says what to write."""
+    arguments = ", ".join(given)
+    return TypeError(
+        f"{what} is called with ({arguments}), which {name_of(function)}"
+        f"{inspect.signature(function)} does not take: write def {what}({arguments})"
+    )
+
+
 def underlying(function: Callable[..., Any]) -> Callable[..., Any]:
     """What really runs: behind a partial, a decorator, an object with `__call__`."""
     if isinstance(function, functools.partial):

@@ -6,13 +6,14 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from hocket.hub.declaring import check_function, name_of, underlying
+from hocket.hub.declaring import check_function, name_of, underlying, wrong_arguments
 from hocket.protocol.socketio import RESERVED
 
 ANY_EVENT: Final = "*"
 # Names that a client cannot send and that have a meaning of their own here; the other reserved ones
 # cannot be handled or emitted.
-LIFE_CYCLE: Final = frozenset({"connect", "disconnect"})
+# With what each is given behind the socket.
+LIFE_CYCLE: Final = {"connect": "auth", "disconnect": "reason"}
 
 
 class Handler:
@@ -80,10 +81,10 @@ class Handlers:
 
     def add(self, event: str, function: Callable[..., Any]) -> None:
         """Register `function` for an event. Raises ValueError for a name that cannot be handled or
-        already is.
+        already is, TypeError for a function that cannot be called for it.
         """
         if event in LIFE_CYCLE:
-            self._once(event, event, function)
+            self._once(event, event, function, LIFE_CYCLE[event])
             self._set_entry()
         elif event == ANY_EVENT:
             self._once("any_event", event, function)
@@ -95,7 +96,7 @@ class Handlers:
             self.events[event] = Handler(function)
 
     def add_middleware(self, function: Callable[..., Any]) -> None:
-        self.middleware.append(Handler(function))
+        self.middleware.append(_step(function, "middleware", "auth"))
         self._set_entry()
 
     def all(self) -> Iterator[tuple[str, Handler]]:
@@ -109,11 +110,19 @@ class Handlers:
             if handler is not None:
                 yield event, handler
 
-    def _once(self, field: str, event: str, function: Callable[..., Any]) -> None:
+    def _once(self, field: str, event: str, function: Callable[..., Any], given: str = "") -> None:
         if (before := getattr(self, field)) is not None:
             raise ValueError(f"{event!r} already has a handler: {before.name}")
-        setattr(self, field, Handler(function))
+        setattr(self, field, _step(function, event, given) if given else Handler(function))
 
     def _set_entry(self) -> None:
         self.entry = [*self.middleware, *([self.connect] if self.connect else [])]
         self.waits_at_entry = any(step.is_async for step in self.entry)
+
+
+def _step(function: Callable[..., Any], name: str, given: str) -> Handler:
+    """A handler of what no client sends: what it is given is known."""
+    handler = Handler(function)
+    if handler.required > 1:
+        raise wrong_arguments(function, name, "socket", given)
+    return handler

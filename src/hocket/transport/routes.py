@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from hocket.errors import HTTPError
-from hocket.hub.declaring import check_function
+from hocket.hub.declaring import check_function, name_of
 from hocket.hub.engine import Loop
 from hocket.protocol.encoding import encode_json
 from hocket.protocol.http1 import Field, Request, keep_field, response
@@ -80,7 +80,7 @@ class Route:
         check_function(function, "a route")
         self.method = method
         self.function = function
-        self.wants_request = bool(inspect.signature(function).parameters)
+        self.wants_request = bool(_arguments(path, function))
         self.pattern: re.Pattern[str] | None = None
         self.convertors: dict[str, Any] = {}
         if "{" in path:
@@ -89,6 +89,26 @@ class Route:
             )  # lazy: only apps with parameters in a path pay for the import
 
             self.pattern, _, self.convertors = compile_path(quote(path, _SAFE))
+
+
+def _arguments(path: str, function: Callable[..., Any]) -> list[str]:
+    """The one that it is called with, or none. Raises TypeError for others: what the path says is
+    looked for among them.
+    """
+    signature = inspect.signature(function)
+    names = list(signature.parameters)
+    try:
+        signature.bind(*names[:1])
+    except TypeError:
+        taken = False
+    else:
+        taken = not names or re.search(rf"{{{re.escape(names[0])}[:}}]", path) is None
+    if taken:
+        return names
+    raise TypeError(
+        f"a route takes nothing or the request, and not {name_of(function)}{signature}: what the "
+        'path says is in request.path_params, as in request.path_params["id"] for /users/{id}'
+    )
 
 
 class Routes:
