@@ -99,8 +99,12 @@ def test_reload_waits_for_a_broken_file_to_be_mended(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text("1 / 0\n")
     with program(*HOCKET, "run", "main:app", "--port", "0", "--reload", cwd=tmp_path) as server:
         server.said("ZeroDivisionError")
+        server.said("waiting for a change")
         (tmp_path / "main.py").write_text(APP)
         assert server.url()
+        server.signal(signal.SIGTERM)
+        assert server.status() == 0
+        assert not any("watchfiles" in line or "process" in line for line in server.errors())
 
 
 # Told to stop

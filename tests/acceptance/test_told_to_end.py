@@ -179,16 +179,18 @@ def test_a_program_that_goes_to_another_folder_has_workers_and_reloads(
 
 
 @contextlib.contextmanager
-def in_a_terminal(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def in_a_terminal(
+    folder: Path, *words: str, source: str = APP, more: tuple[str, ...] = ()
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """A server that was started from one: it, and the terminal's other end."""
-    (folder / "main.py").write_text(APP)
+    (folder / "main.py").write_text(source)
     outside, inside = pty.openpty()
 
     def begin() -> None:
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
-    command = [*words, *HOCKET, "run", "main:app", "--port", "0"]
+    command = [*words, *HOCKET, "run", "main:app", "--port", "0", *more]
     process = subprocess.Popen(
         command, cwd=folder, env=environment(), preexec_fn=begin, stdin=inside, stdout=inside,
         stderr=inside,
@@ -201,10 +203,11 @@ def in_a_terminal(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[
         process.wait()
 
 
-def read_until(terminal: int, text: bytes) -> None:
+def read_until(terminal: int, text: bytes, times: int = 1) -> bytes:
     said = b""
-    while text not in said:
+    while said.count(text) < times:
         said += os.read(terminal, 4096)
+    return said
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -217,6 +220,39 @@ def test_the_end_of_its_terminal_ends_it_and_any_other_hangup_is_a_reload(
         read_until(terminal, b"reloaded: ")
         os.close(terminal)
         assert process.wait(WITHIN) == 0
+
+
+SLOW_GOODBYE = """
+import asyncio
+@app.on_shutdown
+async def goodbye():
+    print("goes", flush=True)
+    await asyncio.sleep(0.5)
+    print("has gone", flush=True)
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_ends_what_is_run_with_reload_once(tmp_path: Path, workers: str) -> None:
+    """It comes to every process of the terminal, and one of them tells the others."""
+    more = ("--reload", "--workers", workers)
+    source = APP + SLOW_GOODBYE
+    with in_a_terminal(tmp_path, source=source, more=more) as (process, terminal):
+        read_until(terminal, b"Hocket serves http")
+        os.write(terminal, b"\x03")
+        said = read_until(terminal, b"has gone", int(workers))
+        assert process.wait(WITHIN) == 0
+    assert b"watch" not in said
+
+
+def test_a_second_ctrl_c_ends_what_is_run_with_reload_at_once(tmp_path: Path) -> None:
+    source = APP + SLOW_GOODBYE.replace("0.5", "3600")
+    with in_a_terminal(tmp_path, source=source, more=("--reload",)) as (process, terminal):
+        read_until(terminal, b"Hocket serves http")
+        os.write(terminal, b"\x03")
+        read_until(terminal, b"goes")
+        os.write(terminal, b"\x03")
+        process.wait(WITHIN)
 
 
 def test_without_its_terminal_it_goes_on_if_that_was_wished(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import shlex
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -36,7 +35,11 @@ def add_to(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     if args.reload:
-        reload(args)
+        from hocket.cli.watching import watch  # lazy: only development needs it
+
+        given(args)  # what is wrong with them is said once
+        words = [word for word in sys.argv[1:] if word != "--reload"]
+        watch([sys.executable, "-m", "hocket", *words])
     else:
         app = find_app(args.app)
         run_instance(app, load(app.given, given(args)))
@@ -116,29 +119,3 @@ def _apps_in(module: Any) -> str:
         )
         or "none"
     )
-
-
-def reload(args: argparse.Namespace) -> None:
-    """Run the same command without --reload in a process of its own, again after every change."""
-    try:
-        import watchfiles  # lazy: an extra that only development needs
-    except ImportError:
-        raise UsageError(
-            "--reload needs the package watchfiles: pip install 'hocket[reload]'"
-        ) from None
-    given(args)
-    command = shlex.join(
-        [sys.executable, "-m", "hocket", *(word for word in sys.argv[1:] if word != "--reload")]
-    )
-    watchfiles.run_process(
-        Path.cwd(),
-        target=command,
-        target_type="command",
-        watch_filter=watchfiles.PythonFilter(),
-        callback=_say,
-    )
-
-
-def _say(changes: Any) -> None:
-    names = sorted({Path(path).name for _, path in changes})
-    print(f"hocket: {', '.join(names[:5])} changed, starting anew", file=sys.stderr, flush=True)

@@ -19,7 +19,7 @@ from hocket.instance.limits import workers_for
 from hocket.instance.listener import open_listener, url_of
 from hocket.instance.logs import set_up_logs
 from hocket.instance.place import STOPPING, Place, place_of_this
-from hocket.instance.signals import ending, ends_with_terminal, is_cut_off
+from hocket.instance.signals import ending, ends_with_terminal, is_cut_off, is_watched
 from hocket.instance.worker import Worker
 from hocket.settings import Settings
 
@@ -44,6 +44,7 @@ def run(
     """Serve until SIGINT or SIGTERM. Raises UsageError."""
     set_up_logs(settings)
     ends_with_terminal()
+    is_watched()
     if (place := place_of_this()) is not None:
         serving = _serve_as_member(make_worker(app, settings), place)
     else:

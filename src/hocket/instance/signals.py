@@ -14,14 +14,18 @@ from typing import Final
 
 TERMINAL: Final = "/dev/tty"  # of this process, whatever its streams are
 STDERR: Final = 2
+WATCHED: Final = (
+    "HOCKET_WATCHED"  # of the environment of what `--reload` starts; users do not set it
+)
 
 
 @contextmanager
 def ending(tell: Callable[[], None], hung_up: Callable[[], None], limit: float) -> Iterator[None]:
-    """SIGHUP calls `hung_up`. SIGINT and SIGTERM call `tell` and mean an end within `limit`
-    seconds, and a second one an end at once, also while a handler of the app holds the event loop:
-    the interpreter hears them itself. What does not end is said, with where it stands, and cut off
-    with status 1; so are threads of the app, for which the interpreter waits when it ends.
+    """SIGHUP calls `hung_up`. SIGINT (unless `is_watched`) and SIGTERM call `tell` and mean an end
+    within `limit` seconds, and a second one an end at once, also while a handler of the app holds
+    the event loop: the interpreter hears them itself. What does not end is said, with where it
+    stands, and cut off with status 1; so are threads of the app, for which the interpreter waits
+    when it ends.
     """
     cut_off: float | None = None
 
@@ -35,7 +39,8 @@ def ending(tell: Callable[[], None], hung_up: Callable[[], None], limit: float) 
     def hangs_up(number: int, frame: object) -> None:
         hung_up()
 
-    handlers = {signal.SIGINT: told, signal.SIGTERM: told, signal.SIGHUP: hangs_up}
+    interrupted = leave if is_watched() else told
+    handlers = {signal.SIGINT: interrupted, signal.SIGTERM: told, signal.SIGHUP: hangs_up}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
@@ -55,6 +60,18 @@ def _end_interpreter_within(seconds: float) -> None:
     """
     cut_off = functools.partial(faulthandler.dump_traceback_later, seconds, exit=True, file=STDERR)
     threading._register_atexit(cut_off)  # type: ignore[attr-defined]
+
+
+def leave(number: int, frame: object) -> None:
+    """It is for the process that started this one."""
+
+
+@functools.cache
+def is_watched() -> bool:
+    """Whether `--reload` started this: a terminal's Ctrl-C comes to both, and is for that one,
+    which sends SIGTERM. To be asked before the app's own processes are started.
+    """
+    return os.environ.pop(WATCHED, "") != ""
 
 
 @functools.cache

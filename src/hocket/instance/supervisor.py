@@ -31,7 +31,7 @@ from hocket.instance.logs import set_up_logs
 from hocket.instance.place import STOPPING
 from hocket.instance.reloading import Reloader
 from hocket.instance.roles import Role
-from hocket.instance.signals import ends_with_terminal, is_cut_off
+from hocket.instance.signals import ends_with_terminal, is_cut_off, is_watched, leave
 from hocket.settings import Settings
 
 log = logging.getLogger("hocket")
@@ -58,6 +58,7 @@ class Plan(msgspec.Struct):
     log_format: str
     log_level: str
     with_terminal: bool  # it ends when its terminal does
+    watched: bool  # SIGINT is not for it
 
 
 def supervise(
@@ -96,6 +97,7 @@ def supervise(
         settings.log_format,
         settings.log_level,
         ends_with_terminal(),
+        is_watched(),
     )
     sys.stdout.flush()
     sys.stderr.flush()
@@ -146,8 +148,11 @@ class Supervisor:
     async def run(self) -> int:
         """Until SIGINT or SIGTERM; the exit status. Raises UsageError."""
         desk = self._make_desk()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._loop.add_signal_handler(number, self._stop)
+        self._loop.add_signal_handler(signal.SIGTERM, self._stop)
+        if self._plan.watched:
+            signal.signal(signal.SIGINT, leave)
+        else:
+            self._loop.add_signal_handler(signal.SIGINT, self._stop)
         self._loop.add_signal_handler(signal.SIGCHLD, self._crew.look)
         self._loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
