@@ -218,6 +218,7 @@ class App(Namespace):
         self.has_guests = False
         # What the REST API adds.
         self.needs_identity = False  # also without a key or a function
+        self.needs_data = False  # nothing of it can be answered without
         # Of Server-Sent Events to users, and what says a refusal there, given the request.
         self.event_paths: dict[str, Callable[[Request], Explain]] = {}
         self.body_limits: dict[str, BodyLimit] = {}  # by path, where it is not `max_payload`

@@ -36,6 +36,7 @@ def failed(command: list[str], cwd: Path, env: dict[str, str] | None = None) -> 
 @pytest.mark.parametrize(
     ("source", "name", "expected"),
     [
+        (APP + "import hocket\nhocket.add_api(app)", "main:app", "App(data=DIR)"),
         (APP + "app.run(port=0)", "main:app", "calls app.run() while it is imported"),
         ("def f(:", "main:app", "SyntaxError: invalid syntax (main.py, line 1)"),
         ("raise ValueError('two\\nlines')", "main:app", "ValueError: two"),

@@ -45,6 +45,11 @@ def run(
     set_up_logs(settings)
     ends_with_terminal()
     is_watched()
+    if app.needs_data and not settings.data:
+        raise UsageError(
+            "the REST API (add_api) keeps what it is told in a folder: start with --data DIR, or "
+            "App(data=DIR)"
+        )
     if (place := place_of_this()) is not None:
         serving = _serve_as_member(make_worker(app, settings), place)
     else:

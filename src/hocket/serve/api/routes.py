@@ -52,7 +52,7 @@ _PREFLIGHT: Final[tuple[Field, ...]] = (
 
 def add_routes(app: App) -> None:
     """All of the table, its description, and the events."""
-    app.needs_identity = True
+    app.needs_identity = app.needs_data = True
     app.event_paths[EVENTS] = _refuser
     app.explain = _explainer(app)
     for endpoint in TABLE:
