@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Final
 
 from hocket.errors import UsageError
 
@@ -388,7 +388,7 @@ def load(
     )
     table = {row.name: row for row in rows()}
     if unknown := sorted(set(explicit) - set(table) - set(PLANNED)):
-        raise UsageError(f"no setting is called {unknown[0]!r}; there are: {', '.join(table)}")
+        raise UsageError(_no_setting(unknown[0]))
     from_file = _read_file(file, table) if file is not None else {}
     values: dict[str, Any] = {}
     for row in table.values():
@@ -418,7 +418,37 @@ def _read_file(file: str | os.PathLike[str], table: Mapping[str, Row]) -> dict[s
         raise UsageError(f"{file}: {error}") from None
     refuse_planned(content)
     if unknown := sorted(set(content) - set(table) - set(PLANNED)):
-        raise UsageError(
-            f"{file}: no setting is called {unknown[0]!r}; there are: {', '.join(table)}"
-        )
+        raise UsageError(f"{file}: {_no_setting(unknown[0])}")
     return content
+
+
+ALIKE: Final = 0.66  # of difflib's ratio: `data_dir` and `data` are, names of an app's own are not
+
+
+def _nearest(name: str) -> str | None:
+    from difflib import get_close_matches  # lazy: for those who have misspelt something
+
+    return next(iter(get_close_matches(name, [row.name for row in rows()], 1, ALIKE)), None)
+
+
+def _no_setting(name: str) -> str:
+    near = _nearest(name)
+    hint = f"did you mean {near!r}?" if near else "`hocket run --help` lists them"
+    return f"no setting is called {name!r}: {hint}"
+
+
+def misspelt(environ: Mapping[str, str] | None = None) -> list[str]:
+    """What to say of variables that are almost settings. Others are an app's own, or Kubernetes'
+    (`HOCKET_SERVICE_HOST`).
+
+    Args:
+        environ: as for `load`.
+    """
+    known = {row.variable for row in rows()}
+    names = os.environ if environ is None else environ
+    return [
+        f"{name} is no setting: did you mean HOCKET_{near.upper()}?"
+        for name in sorted(names)
+        if name.startswith("HOCKET_") and name not in known
+        if (near := _nearest(name.removeprefix("HOCKET_").lower()))
+    ]

@@ -89,9 +89,21 @@ def test_what_is_wrong_with_the_environment_and_the_file(tmp_path: Path) -> None
     assert "'256.1.1.1' is no address of this machine" in nowhere
     assert "set HOCKET_SECRET" in failed("token", "--user", "ada")
     (tmp_path / "hocket.toml").write_text("prot = 1")
-    assert "hocket.toml: no setting is called 'prot'" in failed("serve", cwd=tmp_path)
+    assert "hocket.toml: no setting is called 'prot': did you mean 'port'?" in failed(
+        "serve", cwd=tmp_path
+    )
     (tmp_path / "hocket.toml").write_text("port = ")
     assert "hocket.toml: " in failed("serve", cwd=tmp_path)
+
+
+def test_a_variable_that_is_almost_a_setting() -> None:
+    meant = "HOCKET_SECRT is no setting: did you mean HOCKET_SECRET?"
+    assert meant in failed("serve", "--host", "0.0.0.0", HOCKET_SECRT=SECRET)
+    env = {"HOCKET_SECRT": SECRET, "HOCKET_SERVICE_HOST": "10.0.0.1", "HOCKET_TEST_NOTES": "x"}
+    with program(*HOCKET, "serve", "--port", "0", "--data", "", env=env) as server:
+        server.url()
+        server.signal(signal.SIGTERM)
+        assert [line.partition("warning ")[2].strip() for line in server.errors()] == [meant]
 
 
 def test_a_taken_port_and_a_forbidden_one() -> None:

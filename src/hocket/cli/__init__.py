@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 import hocket
 from hocket.cli import (
@@ -23,6 +22,7 @@ from hocket.cli import (
     versus,
 )
 from hocket.errors import UsageError
+from hocket.instance.foreground import say_usage
 
 COMMANDS = (
     serve,
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         args.command(args)
     except UsageError as error:
-        print("hocket:", " ".join(str(error).split()), file=sys.stderr)
+        say_usage(error)
         raise SystemExit(2) from None
 
 

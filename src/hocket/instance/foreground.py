@@ -34,8 +34,14 @@ def run_app(app: App, flags: Mapping[str, Any]) -> None:
     try:
         run(app, settings_table.load(app.given, flags))
     except UsageError as error:
-        print("hocket:", " ".join(str(error).split()), file=sys.stderr)
+        say_usage(error)
         raise SystemExit(2) from None
+
+
+def say_usage(error: UsageError) -> None:
+    """In one line, with the variable that was meant to mend it, maybe."""
+    hints = [f"({hint})" for hint in settings_table.misspelt()]
+    print("hocket:", *str(error).split(), *hints, file=sys.stderr)
 
 
 def run(
@@ -53,6 +59,8 @@ def run(
     if (place := place_of_this()) is not None:
         serving = _serve_as_member(make_worker(app, settings), place)
     else:
+        for hint in settings_table.misspelt():
+            log.warning("%s", hint)
         listener = open_listener(settings)
         if workers_for(settings) > 1 or settings.app_processes or settings.data:
             from hocket.instance.roles import roles_of  # lazy: for several processes
