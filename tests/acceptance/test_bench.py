@@ -392,9 +392,10 @@ def test_churn_in_which_nobody_gets_in(tmp_path: Path) -> None:
 
 
 def test_a_result_that_cannot_be_kept_is_said_before_the_load(tmp_path: Path, url: str) -> None:
-    for option in ("--json", "--plot"):
-        file = tmp_path / "folder.svg"
-        file.mkdir(exist_ok=True)
+    (tmp_path / "folder.svg").mkdir()
+    places = ("--json", tmp_path), ("--plot", tmp_path), ("--json", Path("/proc"))
+    for option, folder in places:
+        file = folder / "folder.svg"
         done = run(url, *FEW, option, str(file))
         assert (done.returncode, done.stdout) == (2, "")
         assert f"{option}: {file} cannot be written" in done.stderr

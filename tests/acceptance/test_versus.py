@@ -142,6 +142,10 @@ def test_ctrl_c_keeps_what_there_is(tmp_path: Path) -> None:
         (["versus", "--peer", "go"], "--peer is NAME=FOLDER with one of go, node,"),
         (["versus", "--peer", "go=/nowhere"], "there is no folder '/nowhere'"),
         (["versus", "--repeats", "-1"], "--repeats is from 1 to 100"),
+        (
+            ["versus", "--only", "code", "--results", "/proc/x"],
+            "/proc/x cannot be written: No such",
+        ),
         (["versus", "--report", "/nowhere.json"], "/nowhere.json is no file of results"),
         (["advise", "--team", "ruby"], "team is some of go, javascript, typescript, python"),
         (["advise", "--file", "/nowhere.toml"], "/nowhere.toml cannot be read as TOML"),

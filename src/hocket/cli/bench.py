@@ -135,8 +135,18 @@ def _check_here(args: argparse.Namespace) -> None:
 def _check_file(option: str, path: Path) -> None:
     if not path.absolute().parent.is_dir():
         raise UsageError(f"{option}: there is no folder {path.parent}")
-    if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+    if path.is_dir() or not (_is_made(path) if not path.exists() else os.access(path, os.W_OK)):
         raise UsageError(f"{option}: {path} cannot be written")
+
+
+def _is_made(path: Path) -> bool:
+    """Whether it can be: rights are not all that there is to it, in /proc for one."""
+    try:
+        path.touch(exist_ok=False)
+        path.unlink()
+    except OSError:
+        return False
+    return True
 
 
 def make_plan(args: argparse.Namespace) -> Plan:

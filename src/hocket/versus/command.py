@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from json import dumps
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from hocket.errors import UsageError
 from hocket.versus import table
@@ -40,11 +41,14 @@ def run(args: argparse.Namespace) -> None:
     if args.report:
         results = load(args.report)
         if args.results:
+            make(args.results)
             write(results, args.results)
         show(results, args)
         return
     plan = planned(args)
-    results = measured(plan, Maker(swapped=swapped(args.peer)), args)
+    maker = Maker(swapped=swapped(args.peer))
+    make(args.results or RESULTS)
+    results = measured(plan, maker, args)
     write(results, args.results or RESULTS)
     show(results, args)
     if STOPPED in results.notes:
@@ -88,6 +92,17 @@ def swapped(peers: Sequence[str]) -> dict[str, Path]:
                              f"{HERE / 'peers' / name}")  # fmt: skip
         found[name] = Path(folder).resolve()
     return found
+
+
+def make(folder: Path) -> None:
+    """The folder of the results, before anything is measured. Raises UsageError for one that cannot
+    be written into.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UsageError(f"--results: {folder} cannot be written: {error.strerror}") from None
 
 
 def measured(plan: Plan, maker: Maker, args: argparse.Namespace) -> Results:
