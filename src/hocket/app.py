@@ -424,6 +424,8 @@ class App(Namespace):
 
         Args:
             host, port: as the settings of the same names (127.0.0.1 and 8080).
+
+        Raises: RuntimeError in a running event loop, or in another thread than the main one.
         """
         type(self).runner(self, {"host": host, "port": port})
 

@@ -40,6 +40,15 @@ def answering_app() -> App:
 
 
 @asynchronous
+async def test_run_says_where_it_cannot() -> None:
+    app = App(port=0)
+    with pytest.raises(RuntimeError, match="an event loop of its own, and one runs here"):
+        app.run()
+    with pytest.raises(RuntimeError, match="for the main thread"):
+        await asyncio.to_thread(app.run)
+
+
+@asynchronous
 async def test_a_server_that_cannot_start_leaves_nothing_behind() -> None:
     app = answering_app()
     works = False

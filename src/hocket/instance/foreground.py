@@ -8,6 +8,7 @@ import logging
 import signal
 import socket as sockets
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,8 @@ def say_usage(error: UsageError) -> None:
 def run(
     app: App, settings: Settings, make_worker: Callable[[App, Settings], Worker] = Worker
 ) -> None:
-    """Serve until SIGINT or SIGTERM. Raises UsageError."""
+    """Serve until SIGINT or SIGTERM. Raises UsageError, and RuntimeError where it cannot."""
+    _check_thread()
     set_up_logs(settings)
     ends_with_terminal()
     is_watched()
@@ -71,6 +73,20 @@ def run(
         return
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serving)
+
+
+def _check_thread() -> None:
+    """Raises RuntimeError where nothing can be served: signals come to the main thread alone."""
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError("app.run() is for the main thread: start it there, other things beside")
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        "app.run() has an event loop of its own, and one runs here already: call it from a plain "
+        "function, or use `async with hocket.testing.serve(app) as url` in a test"
+    )
 
 
 def _serve_alone(foreground: Foreground) -> None:
