@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,24 @@ def app_with_uploads(bodies: list[bytes]) -> App:
         return "secret"
 
     return app
+
+
+@asynchronous
+async def test_who_speaks_tls_is_told_so_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    """And the log once a second, whatever clients do."""
+    hello = ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname="x")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    async with serving(App()) as site:
+        site.worker.http._told_tls._clock = lambda: 1.0
+        for _ in range(2):
+            async with await Wire.to(site) as wire:
+                await wire.send(hello.read() if hello.pending else b"\x16")
+                answer = await wire.answer()
+                assert (answer.status, answer.body) == (400, b"this port is http, not https\n")
+                assert await wire.is_closed()
+    assert caplog.messages == ["a client speaks TLS: this port is http, not https"]
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["one write", "two writes"])

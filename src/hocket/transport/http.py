@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hocket.errors import HTTPError
 from hocket.hub.engine import Loop
+from hocket.hub.throttle import Throttle
 from hocket.protocol.heads import Heads
 from hocket.protocol.http1 import (
     CONTINUE,
@@ -33,6 +34,7 @@ TURN: Final = 16  # requests that came together and are answered before others h
 ANY_SIZE: Final = 1 << 62  # of a body that is not kept
 MOST_LARGE: Final = 4  # bodies over `max_body` that a worker holds at a time: 64 MiB of the API's
 PROGRESS: Final = 16_384  # bytes of such a body that must come in each `request_timeout`
+TLS: Final = b"\x16"  # how a client's hello begins: a handshake record (RFC 8446 section 5.1)
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 log = logging.getLogger("hocket")
@@ -84,6 +86,7 @@ class HttpTransport:
         self._deadlines = Deadlines(request_timeout, keep_alive, loop.clock())
         self._wheel = self._deadlines.wheel
         self._heads = Heads()
+        self._told_tls = Throttle(1)
         self.requests = 0
         self.proxies: Proxies | None = None  # None: nobody is trusted
         # Takes a request before its body is there; None: it is for `handle`.
@@ -256,6 +259,8 @@ class HttpTransport:
         if end < 0:
             if len(data) >= MAX_HEAD:
                 raise _too_long(data)
+            if data.startswith(TLS):
+                raise self._not_tls(stream)
             stream.buffer = data
             return None
         end += len(HEAD_END)
@@ -305,6 +310,13 @@ class HttpTransport:
         if stream.is_large:
             stream.is_large = False
             self._large -= 1
+
+    def _not_tls(self, stream: HttpStream) -> HTTPError:
+        """At once: its client waits for an answer to its hello, and sends no more."""
+        if self._told_tls.admit():
+            log.warning("a client speaks TLS: this port is http, not https",
+                        extra={"address": stream.peer})  # fmt: skip
+        return HTTPError(400, "this port is http, not https")
 
     def _read_body(self, stream: HttpStream, data: bytes) -> bytes | None:
         request, body = stream.request, stream.body
