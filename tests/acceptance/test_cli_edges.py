@@ -5,6 +5,7 @@ for what a person can mend, and never a traceback.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -167,6 +168,30 @@ async def stop_twice(server: Program, url: str, number: signal.Signals) -> None:
         server.signal(number)
         assert await client.close_code() == 1001  # it stops, and waits for the handler
         server.signal(number)
+
+
+IMPORTED = """
+import pathlib, time
+if not (first := pathlib.Path("first")).exists():
+    first.touch()
+else:
+    print("begins", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_while_the_app_is_imported(tmp_path: Path, workers: str) -> None:
+    """By the process that a person started, or by its workers."""
+    (tmp_path / "main.py").write_text(IMPORTED + APP)
+    if workers == "1":
+        (tmp_path / "first").touch()
+    command = [*HOCKET, "run", "main:app", "--port", "0", "--workers", workers]
+    with program(*command, cwd=tmp_path) as server:
+        assert server.line() == "begins"
+        os.killpg(server.pid, signal.SIGINT)  # as a terminal does
+        assert server.status() in (0, 130)
+        assert server.errors() == []
 
 
 def test_log_lines_for_machines_are_one_object_each(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 
 import hocket
 from hocket.cli import (
@@ -43,13 +44,17 @@ COMMANDS = (
 
 
 def main(argv: list[str] | None = None) -> None:
-    """`hocket ...`: an error that a person can mend is one line on stderr and exit status 2."""
+    """`hocket ...`: an error that a person can mend is one line on stderr and exit status 2; Ctrl-C
+    where nobody else takes it, while an app is imported for one, is status 130.
+    """
     args = make_parser().parse_args(argv)
     try:
         args.command(args)
     except UsageError as error:
         say_usage(error)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(128 + signal.SIGINT) from None
 
 
 def make_parser() -> argparse.ArgumentParser:
