@@ -170,6 +170,43 @@ async def stop_twice(server: Program, url: str, number: signal.Signals) -> None:
         server.signal(number)
 
 
+EITHER_WAY = pytest.mark.parametrize("unbuffered", ["", "1"])
+
+
+@EITHER_WAY
+@pytest.mark.parametrize("words", [["doctor"], ["--help"]])
+def test_whoever_read_its_output_has_gone(words: list[str], unbuffered: str) -> None:
+    env = environment({"PYTHONUNBUFFERED": unbuffered})
+    reads, writes = os.pipe()
+    os.close(reads)
+    with open(writes, "wb") as gone:
+        done = subprocess.run(
+            [*HOCKET, *words], stdout=gone, stderr=subprocess.PIPE, env=env, timeout=60
+        )
+    assert done.stderr == b""
+    assert done.returncode == 141 or words == ["--help"]  # of which argparse may say nothing
+
+
+@EITHER_WAY
+@pytest.mark.parametrize("words", [["doctor"], ["serve", "--port", "0"]])
+def test_its_output_cannot_be_written(words: list[str], unbuffered: str) -> None:
+    env = environment({"PYTHONUNBUFFERED": unbuffered})
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*HOCKET, *words], stdout=full, stderr=subprocess.PIPE, env=env, timeout=60
+        )
+    said = b"hocket: stdout cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+@pytest.mark.parametrize("more", [[], ["--reload"]])
+def test_its_folder_is_no_more(tmp_path: Path, more: list[str]) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = ["sh", "-c", 'rmdir "$PWD"; exec "$@"', "sh", *HOCKET, "run", "main:app", *more]
+    assert "the folder in which this was started" in failed(command, gone)
+
+
 IMPORTED = """
 import pathlib, time
 if not (first := pathlib.Path("first")).exists():

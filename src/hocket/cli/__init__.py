@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
+import sys
 
 import hocket
 from hocket.cli import (
@@ -25,6 +27,7 @@ from hocket.cli import (
 from hocket.errors import UsageError
 from hocket.instance.foreground import say_usage
 
+STDOUT = 1
 COMMANDS = (
     serve,
     run,
@@ -45,16 +48,39 @@ COMMANDS = (
 
 def main(argv: list[str] | None = None) -> None:
     """`hocket ...`: an error that a person can mend is one line on stderr and exit status 2; Ctrl-C
-    where nobody else takes it, while an app is imported for one, is status 130.
+    where nobody else takes it, while an app is imported for one, is status 130; and nobody is told
+    anything when whoever read stdout has gone (`hocket doctor | head -1`).
     """
-    args = make_parser().parse_args(argv)
     try:
+        args = make_parser().parse_args(argv)
         args.command(args)
     except UsageError as error:
         say_usage(error)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(128 + signal.SIGINT) from None
+    except OSError:
+        _write("\n")  # whether stdout was at fault: it is asked once more
+        raise
+    finally:
+        _write("")
+
+
+def _write(text: str) -> None:
+    """To stdout, with all that waits for it: Python would do it later, with a traceback where it
+    cannot.
+    """
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # Python tries again as it ends
+        if isinstance(error, BrokenPipeError):
+            raise SystemExit(128 + signal.SIGPIPE) from None
+        print("hocket: stdout cannot be written:", error.strerror, file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -34,6 +34,10 @@ def add_to(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the folder in which this was started is not there any more") from None
     if args.reload:
         from hocket.cli.watching import watch  # lazy: only development needs it
 
