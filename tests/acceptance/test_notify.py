@@ -18,11 +18,14 @@ from typing import Any
 
 import pytest
 
+from hocket.cli.notify import read_time
+from hocket.errors import UsageError
+from hocket.notify.service import MAX_AHEAD
 from hocket.store.base import GetNotification, Inbox, JoinTopic, RegisterDevice, SeeUsers
 from hocket.store.sqlite.local import SqliteStore
 from tests.acceptance.test_cli import failed
 from tests.contract.stores import client, local
-from tests.integration.programs import environment, program
+from tests.integration.programs import ROOT, environment, program
 from tests.support import asynchronous
 
 HOCKET = [sys.executable, "-m", "hocket"]
@@ -257,6 +260,19 @@ def test_a_template_is_filled_in(data: Path, tmp_path: Path) -> None:
     missing = failed("notify", "--data", str(data), *words, HOCKET_TEMPLATES=str(folder))
     assert "percent" in missing
     assert "HOCKET_TEMPLATES" in failed("notify", "--data", str(data), *words)
+
+
+def test_the_times_that_are_given_as_examples_can_be_used() -> None:
+    """Whenever they are read."""
+    page = (ROOT / "docs/howto/notify-from-a-shell.md").read_text()
+    written = re.search(r"--send-at (.*?)`", page)
+    assert written is not None
+    shown = subprocess.check_output(["sh", "-c", f"echo {written[1]}"], text=True).strip()
+    with pytest.raises(UsageError) as raised:
+        read_time("soon")
+    said = str(raised.value).split("such as ")[1].split(" or ")
+    for example in (shown, *said):
+        assert time.time() < read_time(example) < time.time() + MAX_AHEAD
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import contextlib
 import json
 import sys
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,7 +61,11 @@ def _add_content(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--ttl", type=int, help="seconds in which it must reach a device")
     group.add_argument("--template", default="", help="a file in the setting templates, sans .toml")
     group.add_argument("--variables", default="{}", metavar="JSON", help="the template's")
-    group.add_argument("--send-at", metavar="TIME", help="2030-01-31T09:00+01:00, or Unix seconds")
+    group.add_argument(
+        "--send-at",
+        metavar="TIME",
+        help="at most a year ahead: YYYY-MM-DDThh:mm+01:00, or Unix seconds",
+    )
 
 
 def notify(args: argparse.Namespace) -> None:
@@ -171,8 +175,10 @@ def read_time(text: str) -> float:
     try:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):
+        tomorrow = datetime.now().astimezone() + timedelta(days=1)
         raise UsageError(
-            f"--send-at {text!r} is no time such as 2030-01-31T09:00+01:00 or 1896076800"
+            f"--send-at {text!r} is no time such as {tomorrow.isoformat(timespec='minutes')} or "
+            f"{tomorrow.timestamp():.0f}"
         ) from None
 
 
