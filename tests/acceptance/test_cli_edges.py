@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.programs import Program, environment, program
+from tests.integration.programs import SOURCE, Program, environment, program
 from tests.support import PollingClient, WebSocketClient, Wire, asynchronous, head
 
 HOCKET = [sys.executable, "-m", "hocket"]
@@ -95,6 +95,26 @@ def test_one_worker_may_be_asked_for(tmp_path: Path) -> None:
     env = {"HOCKET_WORKERS": "1", "HOCKET_PORT": "0"}
     with program(sys.executable, "main.py", cwd=tmp_path, env=env) as server:
         assert server.url()
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ("watchfiles", ["run", "main:app", "--reload"]),
+        ("rich", ["bench", "http://127.0.0.1:1"]),
+        ("cryptography", ["vapid"]),
+    ],
+)
+def test_a_package_that_is_missing_is_named(tmp_path: Path, missing: str, words: list[str]) -> None:
+    """By itself: Hocket may have come from a checkout, and there is no hocket[reload] then."""
+    source = "import sys, importlib.util\nfind = importlib.util.find_spec\n"
+    source += f"sys.modules[{missing!r}] = None\n"
+    source += (
+        f"importlib.util.find_spec = lambda name: None if name == {missing!r} else find(name)\n"
+    )
+    (tmp_path / "sitecustomize.py").write_text(source)
+    env = {"PYTHONPATH": f"{tmp_path}:{SOURCE}"}
+    assert f"pip install {missing}" in failed([*HOCKET, *words], tmp_path, env)
 
 
 def test_reload_waits_for_a_broken_file_to_be_mended(tmp_path: Path) -> None:

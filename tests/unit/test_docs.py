@@ -47,6 +47,12 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_the_tutorial_installs_what_its_commands_need() -> None:
+    page = (ROOT / "docs/tutorial/first-chat.md").read_text()
+    assert "--reload" in page
+    assert "pip install '.[reload]'" in page
+
+
 def test_the_readme_is_short() -> None:
     assert (ROOT / "README.md").read_text().count("\n") < 150
 

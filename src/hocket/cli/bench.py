@@ -124,7 +124,7 @@ def _check_here(args: argparse.Namespace) -> None:
     if not hasattr(select, "epoll"):
         raise UsageError("hocket bench needs Linux: its clients live in an epoll")
     if missing := [package for module, package in NEEDED.items() if not find_spec(module)]:
-        raise UsageError(f"bench needs {', '.join(missing)}: pip install 'hocket[bench]'")
+        raise UsageError(f"bench needs {', '.join(missing)}: pip install {' '.join(missing)}")
     for option, path in (("--json", args.json), ("--plot", args.plot)):
         if path is not None:
             _check_file(option, path)

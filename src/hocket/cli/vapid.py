@@ -38,7 +38,7 @@ def vapid(args: argparse.Namespace) -> None:
             public_key,
         )
     except ImportError:
-        raise UsageError("vapid needs cryptography: pip install 'hocket[push]'") from None
+        raise UsageError("vapid needs cryptography: pip install cryptography") from None
     if args.public:
         key = load({}).vapid_private_key
         if not key:
