@@ -251,6 +251,54 @@ def test_ctrl_c_while_the_app_is_imported(tmp_path: Path, workers: str) -> None:
         assert server.errors() == []
 
 
+TALKING = """
+import logging
+from hocket import ConnectError
+@app.on("connect")
+def connect(socket, auth):
+    if auth.get("name") == "eve":
+        raise ConnectError("not you")
+app.on_startup(lambda: logging.getLogger("other").warning("beware"))
+"""
+
+
+@asynchronous
+async def talk(url: str) -> None:
+    async with await WebSocketClient.opened(url) as refused:
+        await refused.say('40{"name":"eve"}')
+        assert (await refused.text()).startswith("44")
+    async with await WebSocketClient.joined(url) as client:
+        await client.say('42["mesage",1]')
+        await client.say("41")
+        await client.say("40")
+        assert (await client.text()).startswith("40")
+
+
+def test_debug_lines_say_who_comes_and_what_nobody_handles(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(APP + TALKING)
+    words = ["run", "main:app", "--port", "0", "--log-level", "debug"]
+    with program(*HOCKET, *words, cwd=tmp_path) as server:
+        talk(server.url())
+        for said in (
+            "refused sid=", "why=not you",
+            "connect sid=", "transport=websocket",
+            "no handler sid=", "event=mesage",
+            "disconnect sid=", "reason=client namespace disconnect",
+        ):  # fmt: skip
+            server.said(said)
+
+
+def test_whoever_logs_does_it_for_machines(tmp_path: Path) -> None:
+    """An app's own loggers and asyncio's: a reader of JSON lines stops at what is none."""
+    (tmp_path / "main.py").write_text(APP + TALKING)
+    words = ["run", "main:app", "--port", "0", "--log-format", "json"]
+    with program(*HOCKET, *words, cwd=tmp_path) as server:
+        server.url()
+        server.signal(signal.SIGTERM)
+        line = json.loads(server.errors()[0])
+    assert (line["logger"], line["message"]) == ("other", "beware")
+
+
 def test_log_lines_for_machines_are_one_object_each(tmp_path: Path) -> None:
     """Whatever a client sends, a line is a line and parses."""
     with program(*HOCKET, "serve", "--port", "0", "--log-format", "json") as server:

@@ -60,14 +60,21 @@ class Dispatcher:
         self._current_task = loop.current_task
         self._on_error = on_error
         self._quiet_until = 0.0
+        self._tells = log.isEnabledFor(logging.DEBUG)
         # What waits is held on to here; the event loop itself holds only tasks that are about to
         # run.
         self.tasks: set[asyncio.Task[None]] = set()
 
     def disconnect(self, socket: Socket, reason: str) -> None:
         """The socket has ended."""
+        self.tell(socket, "disconnect", reason=reason)
         if (handler := socket.nsp.handlers.disconnect) is not None:
             self.event(socket, ["disconnect", reason], None, handler)
+
+    def tell(self, socket: Socket, what: str, **more: Any) -> None:
+        """A line for whoever looks for a mistake, where such are wanted."""
+        if self._tells:
+            log.debug(what, extra={"sid": socket.id, "namespace": socket.namespace, **more})
 
     def event(
         self, socket: Socket, data: list[Any], ack_id: int | None, handler: Handler | None = None
@@ -79,6 +86,7 @@ class Dispatcher:
         if handler is not None or (handler := socket.nsp.handlers.events.get(event)) is not None:
             del args[0]
         elif (handler := socket.nsp.handlers.any_event) is None:
+            self.tell(socket, "no handler", event=event)
             return
         clock = self._clock
         began = clock()

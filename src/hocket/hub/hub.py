@@ -260,12 +260,14 @@ class Hub:
         connection.mark = self.fanout.seq
         socket.end = connection
         socket.state = CONNECTED
+        self.dispatch.tell(socket, "connect", transport=connection.transport.name)
         socket.nsp.everyone.changed()
         for room in socket.joined:
             room.changed()
 
     def _refuse(self, socket: Socket, error: ConnectError) -> None:
         if socket.state == CONNECTING:
+            self.dispatch.tell(socket, "refused", why=error.message)
             self._end(socket, SERVER_LEFT)
             try:
                 packet = _refusal_packet(socket.nsp.name, error)

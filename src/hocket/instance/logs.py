@@ -55,7 +55,7 @@ class TextFormatter(logging.Formatter):
 
 def set_up_logs(settings: Settings) -> None:
     """Send the `hocket` logger to stderr as the settings say, unless the program has set up logging
-    itself. Raises UsageError.
+    itself; as JSON all others' warnings too, so that each line parses. Raises UsageError.
     """
     if settings.log_format not in ("text", "json"):
         raise UsageError(f"log_format is text or json, not {settings.log_format!r}")
@@ -70,4 +70,4 @@ def set_up_logs(settings: Settings) -> None:
     formatter = JsonFormatter() if settings.log_format == "json" else TextFormatter()
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
-    log.addHandler(handler)
+    (logging.getLogger() if settings.log_format == "json" else log).addHandler(handler)
