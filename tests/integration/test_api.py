@@ -23,7 +23,8 @@ from hocket import (
     Socket,
 )
 from hocket.errors import UsageError
-from tests.support import Site, Wire, ask, asynchronous, eventually, serving
+from tests.integration.programs import ROOT
+from tests.support import Site, WebSocketClient, Wire, ask, asynchronous, eventually, serving
 
 TRANSPORTS = [["websocket"], ["polling"], ["polling", "websocket"]]
 each_transport = pytest.mark.parametrize("transports", TRANSPORTS, ids="+".join)
@@ -299,6 +300,21 @@ async def test_the_handshake() -> None:
         assert handshake.address == "127.0.0.1"
         assert not handshake.secure
         assert abs((datetime.now(UTC) - handshake.time).total_seconds()) < 60
+
+
+@asynchronous
+async def test_the_documented_reason_of_a_disconnect_by_the_server() -> None:
+    app, reasons = App(), []
+    app.on("leave")(lambda socket, close: socket.disconnect(close=close))
+    app.on("disconnect")(lambda socket, reason: reasons.append(reason))
+    async with serving(app) as site:
+        for close in ("true", "false"):
+            async with await WebSocketClient.joined(site) as client:
+                await client.say(f'42["leave",{close}]')
+                assert await client.text() == "41"
+    page = (ROOT / "docs/reference/errors.md").read_text()
+    rows = re.findall(r"^\| `([^`]+)` \*? \| `socket.disconnect\(.*\)`", page, re.MULTILINE)
+    assert reasons == rows * 2
 
 
 @asynchronous
