@@ -149,7 +149,10 @@ class Namespace:
     def _running(self) -> RunningNamespace:
         hub = self._app.hub if self._app is not None else None
         if hub is None:
-            raise RuntimeError("the app is not running yet: emit from a handler or from on_startup")
+            raise RuntimeError(
+                "the app is not running in this process: emit from a handler or from on_startup, "
+                "or from another process with hocket.Emitter"
+            )
         running = hub.addressed(self._name) if self._name else None
         if running is None:
             raise LookupError(

@@ -120,6 +120,7 @@ def test_help_and_version() -> None:
     shown = subprocess.check_output([*HOCKET, "serve", "--help"], text=True)
     assert "HOCKET_PING_INTERVAL" in shown
     assert "default: 25.0 seconds" in shown
+    assert "--compression yes|no" in shown
     assert subprocess.check_output([*HOCKET, "--version"], text=True).startswith("hocket 0.")
 
 

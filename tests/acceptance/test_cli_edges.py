@@ -42,7 +42,7 @@ def failed(command: list[str], cwd: Path, env: dict[str, str] | None = None) -> 
         ("def f(:", "main:app", "SyntaxError: invalid syntax (main.py, line 1)"),
         ("raise ValueError('two\\nlines')", "main:app", "ValueError: two"),
         ("number = 5", "main:number.app", "'number.app'"),
-        (APP, "main:app.nothing", "'app.nothing'"),
+        (APP, "main:app.nothing", "has no 'app.nothing'; its Apps are: app"),
         (APP, "main:", "is not of the form module:app"),
         (APP, ":app", "is not of the form module:app"),
         (APP, "main.py:app", "main.py"),

@@ -74,6 +74,7 @@ def test_missing_tool_chains_are_named_with_what_installs_them(tmp_path: Path) -
     assert "Node.js is left out: node is not installed" in done.stderr
     assert "hello: Hocket: gcc is not installed: sudo apt-get install gcc" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "building what is not built yet" in done.stderr.splitlines()[0]
     found = load(tmp_path / "r/versus.json")
     assert set(found.columns) == {"hocket"}
     assert set(found.missing) == {"go", "node"}
@@ -142,6 +143,7 @@ def test_ctrl_c_keeps_what_there_is(tmp_path: Path) -> None:
         (["versus", "--peer", "go"], "--peer is NAME=FOLDER with one of go, node,"),
         (["versus", "--peer", "go=/nowhere"], "there is no folder '/nowhere'"),
         (["versus", "--repeats", "-1"], "--repeats is from 1 to 100"),
+        (["versus", "--repeats", "0"], "--repeats is from 1 to 100"),
         (
             ["versus", "--only", "code", "--results", "/proc/x"],
             "/proc/x cannot be written: No such",

@@ -20,9 +20,8 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
             unit = f" {row.unit}" if row.unit else ""
             default = "none" if row.default is None else row.default
             help = f"{row.help} [{row.variable}; default: {default}{unit}]".replace("%", "%%")
-            group.add_argument(
-                row.flag, dest=row.name, metavar=row.unit.upper() or "VALUE", help=help
-            )
+            kind = "yes|no" if isinstance(row.default, bool) else "VALUE"
+            group.add_argument(row.flag, dest=row.name, metavar=row.unit.upper() or kind, help=help)
     for name in PLANNED:
         group.add_argument(f"--{name}", help=argparse.SUPPRESS)
 

@@ -59,11 +59,10 @@ def find_app(name: str) -> App:
         raise UsageError(f"{name!r} is not of the form module:app, such as main:app")
     sys.path.insert(0, str(Path.cwd()))
     found: Any = _import(module_name)
+    apps = _apps_in(found)
     for part in attribute.split("."):
         if not hasattr(found, part):
-            raise UsageError(
-                f"module {module_name!r} has no {attribute!r}; its Apps are: {_apps_in(found)}"
-            )
+            raise UsageError(f"module {module_name!r} has no {attribute!r}; its Apps are: {apps}")
         found = getattr(found, part)
     if not isinstance(found, App):
         raise UsageError(f"{name} is a {type(found).__name__}, not a hocket.App")

@@ -27,7 +27,7 @@ def add_to(commands: Any) -> None:
     add("--only", action="append", metavar="SCENARIO",
         help="this one, or several with commas; may be repeated")  # fmt: skip
     add("--platforms", metavar="LIST", help=f"some of {','.join(NAMES)}")
-    add("--repeats", type=int, default=0, metavar="N", help="runs of each platform in a scenario")
+    add("--repeats", type=int, metavar="N", help="runs of each platform in a scenario")
     add("--peer", action="append", default=[], metavar="NAME=FOLDER", help="sources that take the "
         "place of a platform's own, such as go=./my-go")  # fmt: skip
     add("--results", type=Path, metavar="DIR", help="where to write (default: ./versus-results)")

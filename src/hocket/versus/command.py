@@ -57,14 +57,14 @@ def run(args: argparse.Namespace) -> None:
 
 def planned(args: argparse.Namespace) -> Plan:
     """Raises UsageError for a scenario or a platform that is none."""
-    if not 0 <= args.repeats <= 100:
+    if args.repeats is not None and not 1 <= args.repeats <= 100:
         raise UsageError("--repeats is from 1 to 100")
     quick = not args.full
     only = [name for asked in args.only or () for name in asked.split(",")]
     names = chosen(only, SCENARIOS, "scenario")
     scenarios = [SCENARIOS[name] for name in names] if names else _all(quick)
     platforms = chosen((args.platforms or ",".join(ALL)).split(","), ALL, "platform")
-    return Plan(scenarios, platforms, quick, args.repeats)
+    return Plan(scenarios, platforms, quick, args.repeats or 0)
 
 
 def _all(quick: bool) -> list[Scenario]:

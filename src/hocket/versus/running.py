@@ -73,6 +73,7 @@ class Run:
 
     def prepare(self) -> None:
         """Make everything first, so that nothing is built beside a measurement."""
+        self.progress.say("building what is not built yet ...")
         for key in self.plan.platforms:
             try:
                 PLATFORMS[key].make(self.maker, "hello")
