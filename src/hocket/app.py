@@ -169,7 +169,8 @@ class App(Namespace):
         ping_interval, ping_timeout, connect_timeout: seconds.
         max_payload: bytes.
         path: where Socket.IO clients connect.
-        origins: web origins that may connect besides the server's own; a list, or "*".
+        origins: web origins that may connect, and read what routes answer (CORS), besides the
+            server's own; a list, or "*".
         recovery: not available yet.
         settings: any other row of the settings table.
 

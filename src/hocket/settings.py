@@ -157,7 +157,8 @@ class Settings:
     origins: tuple[str, ...] | str | None = setting(
         None,
         _origins,
-        'web origins that may connect besides the server\'s own, separated by commas; "*" is any',
+        "web origins that may connect, and read what the app's routes answer, besides the server's "
+        'own, separated by commas; "*" is any',
     )
     trusted_proxies: tuple[Any, ...] = setting(
         (),

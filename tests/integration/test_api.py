@@ -386,6 +386,61 @@ async def test_life_cycle_and_threads() -> None:
     assert steps == ["startup", "shutdown"]
 
 
+ELSEWHERE = "Origin: https://shop.example"
+ASKS = (ELSEWHERE, "Access-Control-Request-Method: PUT", "Access-Control-Request-Headers: x-one")
+
+
+@asynchronous
+async def test_pages_of_listed_origins_may_read_what_routes_answer() -> None:
+    from starlette.exceptions import HTTPException
+    from starlette.responses import PlainTextResponse
+
+    app = App(origins=["https://shop.example"])
+    shared = PlainTextResponse("one for all")
+    own = {"Access-Control-Allow-Origin": "*"}
+    app.get("/plain")(lambda: "text")
+    app.put("/plain")(lambda: "put")
+    app.get("/users/{id}")(lambda: "user")
+    app.get("/shared")(lambda: shared)
+    app.get("/own")(lambda: PlainTextResponse("own", headers=own))
+
+    @app.get("/private")
+    def private() -> str:
+        raise HTTPException(401, "who are you?")
+
+    async with serving(app) as site, await Wire.to(site) as wire:
+        for path in ("/plain", "/users/7", "/shared", "/private"):
+            answer = await wire.request("GET", path, ELSEWHERE)
+            assert answer["access-control-allow-origin"] == "https://shop.example", path
+            assert answer["access-control-allow-credentials"] == "true"
+            assert answer["vary"] == "origin"
+            for other in ((), ("Origin: https://evil.example",)):
+                answer = await wire.request("GET", path, *other)
+                assert answer["access-control-allow-origin"] == "", (path, other)
+                assert answer["vary"] == "origin"
+        assert (await wire.request("GET", "/own", ELSEWHERE))["access-control-allow-origin"] == "*"
+        asked = await wire.request("OPTIONS", "/plain", *ASKS)
+        assert asked.status == 204
+        assert asked["access-control-allow-origin"] == "https://shop.example"
+        assert asked["access-control-allow-methods"] == "GET, PUT, HEAD"
+        assert asked["access-control-allow-headers"] == "x-one"
+        assert (await wire.request("OPTIONS", "/users/7", *ASKS)).status == 204
+        evil = ("Origin: https://evil.example", *ASKS[1:])
+        assert (await wire.request("OPTIONS", "/plain", *evil)).status == 405
+        assert (await wire.request("OPTIONS", "/plain")).status == 405
+        assert (await wire.request("OPTIONS", "/nothing", *ASKS)).status == 404
+
+
+@asynchronous
+async def test_routes_say_nothing_of_origins_where_none_is_named() -> None:
+    app = App()
+    app.get("/plain")(lambda: "text")
+    async with serving(app) as site, await Wire.to(site) as wire:
+        answer = await wire.request("GET", "/plain", f"Origin: {site.url}")
+        assert (answer["access-control-allow-origin"], answer["vary"]) == ("", "")
+        assert (await wire.request("OPTIONS", "/plain", *ASKS)).status == 405
+
+
 @asynchronous
 async def test_plain_http() -> None:
     from starlette.exceptions import HTTPException

@@ -240,7 +240,7 @@ class Worker:
             settings.compression,
             sessions_of(settings),
         )
-        routes = RouteRunner(self.loop, self.http, self.app.routes)
+        routes = RouteRunner(self.loop, self.http, self.app.routes, self.origins)
         self.mounted = self._mount(routes)
         built_in: dict[str, BuiltIn] = {
             settings.sse_path: gateway.events,

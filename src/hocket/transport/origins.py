@@ -18,10 +18,8 @@ HOST: Final = (
     "such as HOCKET_SECRET"
 )
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
-_CORS = (
-    (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
-    (b"access-control-max-age", b"600"),
-)
+_METHODS: Final = b"GET, POST, OPTIONS"
+_AGE: Final = (b"access-control-max-age", b"600")
 
 
 class Origins:
@@ -34,6 +32,7 @@ class Origins:
     """
 
     def __init__(self, allowed: Collection[str] | str | None, here_only: bool = False) -> None:
+        self.names_others = allowed is not None
         self._here_only = here_only
         self._any = allowed == "*"
         self._allowed = (
@@ -91,11 +90,13 @@ class Origins:
             fields.append((b"access-control-allow-credentials", b"true"))
         return fields
 
-    def preflight(self, request: Request) -> list[tuple[bytes, bytes]]:
+    def preflight(self, request: Request, methods: bytes = _METHODS) -> list[tuple[bytes, bytes]]:
         """The answer to a page that asks first: an admitted one may send what fields it likes."""
-        fields = self.headers(request)
+        if not (fields := self.headers(request)):
+            return []
         wanted = request.get(b"access-control-request-headers") or b"content-type, authorization"
-        return [*fields, *_CORS, (b"access-control-allow-headers", wanted)] if fields else []
+        may = (b"access-control-allow-methods", methods)
+        return [*fields, may, (b"access-control-allow-headers", wanted), _AGE]
 
 
 def is_loopback(host: str) -> bool:

@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from hocket.errors import HTTPError
@@ -18,8 +18,12 @@ from hocket.hub.engine import Loop
 from hocket.protocol.encoding import encode_json
 from hocket.protocol.http1 import Field, Request, keep_field, response
 from hocket.transport.http import HttpTransport
+from hocket.transport.origins import Origins
 from hocket.transport.refusals import refusal_of
 from hocket.transport.stream import HttpStream
+
+if TYPE_CHECKING:
+    from hocket.transport.asgi import AsgiApp
 
 log = logging.getLogger("hocket")
 
@@ -142,14 +146,20 @@ class Routes:
         """
         method = "GET" if method == "HEAD" else method
         path = comparable(path)
-        if (route := (fixed := self._fixed.get(path, {})).get(method)) is not None:
+        if (route := self._fixed.get(path, {}).get(method)) is not None:
             return route, {}
         for route in self._patterns:
             match = route.pattern.match(path) if route.pattern else None
             if match and route.method == method:
                 return route, _parameters(route, match)
+        if allowed := self.methods(path):
+            raise HTTPError(405, "method not allowed", (b"allow", allowed))
+        raise HTTPError(404, "not found")
+
+    def methods(self, path: str) -> bytes:
+        """What a comparable path may be asked with, as Allow says it; empty: it is not there."""
         allowed = [
-            *fixed,
+            *self._fixed.get(path, {}),
             *(
                 route.method
                 for route in self._patterns
@@ -158,10 +168,7 @@ class Routes:
         ]
         if "GET" in allowed:
             allowed.append("HEAD")
-        if allowed:
-            names = ", ".join(dict.fromkeys(allowed))
-            raise HTTPError(405, "method not allowed", (b"allow", names.encode()))
-        raise HTTPError(404, "not found")
+        return ", ".join(dict.fromkeys(allowed)).encode()
 
 
 def _parameters(route: Route, match: re.Match[str]) -> dict[str, Any]:
@@ -187,18 +194,25 @@ class RouteRunner:
         loop: the worker's.
         http: where answers go.
         routes: the app's.
+        origins: which pages may read answers.
     """
 
-    def __init__(self, loop: Loop, http: HttpTransport, routes: Routes) -> None:
+    def __init__(self, loop: Loop, http: HttpTransport, routes: Routes, origins: Origins) -> None:
         self._loop = loop
         self._http = http
         self._routes = routes
+        self._origins = origins if origins.names_others else None
         self._now = -1
         self._date_field: Field = (b"date", b"")
         http.date = lambda: (self.date(),)
 
     def __call__(self, stream: HttpStream, request: Request, body: bytes) -> None:
-        route, params = self._routes.find(request.method, request.path)
+        try:
+            route, params = self._routes.find(request.method, request.path)
+        except HTTPError:
+            if request.method != "OPTIONS" or not self._is_preflight(stream, request):
+                raise
+            return
         try:
             given = (_starlette(stream, request, body, params),) if route.wants_request else ()
             result = copy_context().run(route.function, *given)  # what it sets is nobody else's
@@ -228,7 +242,12 @@ class RouteRunner:
             self._fail(stream, request, error)
 
     def _response(self, request: Request, result: Any) -> bytes:
-        status, fields, body = result if isinstance(result, Answer) else _answer(result)
+        if isinstance(result, Answer):  # the REST API's, which says itself who may read it
+            status, fields, body = result
+        else:
+            status, fields, body = _answer(result)
+            if self._origins is not None:
+                fields = (*fields, *self._cors(request))
         if request.has(b"if-none-match") and _has_it(request, status, fields):
             status, body = 304, b""
         return response(
@@ -238,6 +257,24 @@ class RouteRunner:
             head_only=request.method == "HEAD",
             close=not request.keep_alive,
         )
+
+    def _is_preflight(self, stream: HttpStream, request: Request) -> bool:
+        """A page asks whether it may send what it wants to: whether that was answered."""
+        if self._origins is None or not request.has(b"access-control-request-method"):
+            return False
+        methods = self._routes.methods(comparable(request.path))
+        fields = self._origins.preflight(request, methods)
+        if not methods or not fields:
+            return False
+        fields = [self.date(), *fields, *keep_field(request)]
+        self._http.answer(stream, response(204, fields, close=not request.keep_alive))
+        return True
+
+    def _cors(self, request: Request) -> list[Field]:
+        """For a page of another origin. Caches are told that not everybody gets the same."""
+        if self._origins is None:
+            return []
+        return self._origins.headers(request) or [(b"vary", b"origin")]
 
     def date(self) -> Field:
         """The Date header (RFC 9110 section 6.6.1), made once a second: it takes 5 us."""
@@ -255,7 +292,8 @@ class RouteRunner:
 
         exchange = Exchange(self._http, stream, request, self.date)
         exchange.feed(body, True)
-        await exchange.run(answer, scope_of(stream, request))
+        shown = answer if self._origins is None else _with(self._cors(request), answer)
+        await exchange.run(shown, scope_of(stream, request))
 
     def _fail(self, stream: HttpStream, request: Request, error: BaseException) -> None:
         answer = refusal_of(error)
@@ -266,8 +304,25 @@ class RouteRunner:
                 extra={"method": request.method, "path": request.path},
             )
             answer = HTTPError(500, "internal error")
+        answer.fields = (*answer.fields, *self._cors(request))
         if stream.busy:
             self._http.answer(stream, self._http.error_response(answer, request))
+
+
+def _with(fields: list[Field], answer: AsgiApp) -> AsgiApp:
+    """A Response with further header fields, unless it says itself which pages may read it."""
+
+    async def run(scope: Any, receive: Any, send: Any) -> None:
+        async def say(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                said = message.get("headers", ())
+                if all(name.lower() != b"access-control-allow-origin" for name, _ in said):
+                    message = {**message, "headers": [*said, *fields]}
+            await send(message)
+
+        await answer(scope, receive, say)
+
+    return run
 
 
 def _has_it(request: Request, status: int, fields: tuple[Field, ...]) -> bool:
