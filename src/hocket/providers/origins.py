@@ -139,6 +139,9 @@ class Origins:
         known.full = True
 
     def _of(self, origin: str) -> _Origin:
-        if origin not in self._known and len(self._known) >= MAX_ORIGINS:
-            self._known.clear()
-        return self._known.setdefault(origin, _Origin())
+        known = self._known.get(origin)
+        if known is None:
+            if len(self._known) >= MAX_ORIGINS:
+                self._known.clear()
+            known = self._known[origin] = _Origin()
+        return known
