@@ -408,6 +408,10 @@ async def test_pages_of_listed_origins_may_read_what_routes_answer() -> None:
     def private() -> str:
         raise HTTPException(401, "who are you?")
 
+    @app.get("/ownly")
+    def ownly() -> str:
+        raise HTTPException(403, "no", headers=own)
+
     async with serving(app) as site, await Wire.to(site) as wire:
         for path in ("/plain", "/users/7", "/shared", "/private"):
             answer = await wire.request("GET", path, ELSEWHERE)
@@ -418,7 +422,9 @@ async def test_pages_of_listed_origins_may_read_what_routes_answer() -> None:
                 answer = await wire.request("GET", path, *other)
                 assert answer["access-control-allow-origin"] == "", (path, other)
                 assert answer["vary"] == "origin"
-        assert (await wire.request("GET", "/own", ELSEWHERE))["access-control-allow-origin"] == "*"
+        for path in ("/own", "/ownly"):  # which say it themselves, and once
+            answer = await wire.request("GET", path, ELSEWHERE)
+            assert answer["access-control-allow-origin"] == "*"
         asked = await wire.request("OPTIONS", "/plain", *ASKS)
         assert asked.status == 204
         assert asked["access-control-allow-origin"] == "https://shop.example"
@@ -429,6 +435,21 @@ async def test_pages_of_listed_origins_may_read_what_routes_answer() -> None:
         assert (await wire.request("OPTIONS", "/plain", *evil)).status == 405
         assert (await wire.request("OPTIONS", "/plain")).status == 405
         assert (await wire.request("OPTIONS", "/nothing", *ASKS)).status == 404
+
+
+@asynchronous
+async def test_a_route_is_asked_for_itself_also_in_front_of_a_mount() -> None:
+    from starlette.applications import Starlette
+
+    app = App(origins=["https://shop.example"])
+    app.put("/plain")(lambda: "put")
+    app.mount("/", Starlette())
+    async with serving(app) as site, await Wire.to(site) as wire:
+        asked = await wire.request("OPTIONS", "/plain", *ASKS)
+        assert asked.status == 204
+        assert asked["access-control-allow-methods"] == "PUT"
+        for path, more in (("/other", ASKS), ("/plain", ())):
+            assert (await wire.request("OPTIONS", path, *more)).status == 404
 
 
 @asynchronous

@@ -41,7 +41,9 @@ async def test_a_guest_is_told_nobodys_notifications(tmp_path: Path) -> None:
             assert (await stream.event())["event"] == "end"
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "evillocalhost"]
+)
 @asynchronous
 async def test_a_name_that_was_made_to_lead_here(host: str) -> None:
     """DNS rebinding: to the browser the page and this server are one origin."""
@@ -61,7 +63,16 @@ async def test_a_name_that_was_made_to_lead_here(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "LOCALHOST:80", "127.0.0.1", "127.8.0.1:9", "[::1]:9"]
+    "host",
+    [
+        "localhost",
+        "LOCALHOST:80",
+        "a.localhost",
+        "localhost.",
+        "127.0.0.1",
+        "127.8.0.1:9",
+        "[::1]:9",
+    ],
 )
 @asynchronous
 async def test_names_of_this_machine(host: str) -> None:

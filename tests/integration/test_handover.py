@@ -1095,3 +1095,36 @@ async def test_what_was_read_is_handed_on_before_what_comes_now(before: int) -> 
             heard = [(await client.text())[:3] for _ in range(3)]
             assert heard == ["432", "431", "433"]
         assert site.alarms.messages == []
+
+
+@asynchronous
+async def test_who_is_waited_for_moves_when_all_is_taken() -> None:
+    """Else the new process had it all at once, and took its client for a slow one."""
+
+    def sending() -> App:
+        app = App(max_outbox=100_000)
+
+        @app.on("history")
+        async def history(socket: Socket) -> str:
+            for number in range(100):
+                socket.emit("piece", number, "x" * 50_000)
+                await socket.drain()
+            return "sent"
+
+        app.on("who")(lambda socket: "somebody")
+        return app
+
+    async with serving(sending()) as site:
+        client = await WebSocketClient.joined(site)
+        await client.say('421["history"]')
+        assert await client.text() == f'42["piece",0,"{"x" * 50_000}"]'
+        async with succeeding(site, sending()) as (new, giving):
+            for number in range(1, 100):
+                assert await client.text() == f'42["piece",{number},"{"x" * 50_000}"]'
+                if number % 10 == 0:
+                    await asyncio.sleep(0.02)  # it takes its time
+            assert await client.text() == '431["sent"]'
+            await giving
+            assert len(new.engine.connections) == 1
+            assert await ask(client, '422["who"]') == '432["somebody"]'
+        client.close()

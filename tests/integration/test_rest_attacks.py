@@ -26,7 +26,7 @@ from hocket.transport.http import MOST_LARGE
 from tests.integration.rest import SECRET, Caller, Rest, refusal, rest, token
 from tests.peers import answer as said
 from tests.peers import in_turn, peer
-from tests.support import Answer, Wire, asynchronous, head
+from tests.support import Answer, Wire, asynchronous, eventually, head
 from tests.unit.identity.signing import (
     by_hand,
     jwk,
@@ -465,25 +465,29 @@ async def test_large_bodies_are_few_and_of_servers(tmp_path: Path) -> None:
         key = f"authorization: bearer {await api.key_text('notify')}"
         for fields in ((), (f"Authorization: Bearer {token('ada')}",), ("Authorization: hk_",)):
             assert refusal((await asking(*fields, *large))[1]) == (413, "too-large")
+        body = json.dumps(NOTE).encode()
+        part = body + b" " * (1_500_000 - len(body))
         wires = []
-        for _ in range(MOST_LARGE):
+        for _ in range(MOST_LARGE + 5):  # who has sent little of it is in nobody's way
             wire, answer = await asking(key, *large)
             assert answer.status == 100
             wires.append(wire)
-        for more in (large, ("Transfer-Encoding: chunked", "Expect: 100-continue")):
-            _, answer = await asking(key, *more)
-            assert refusal(answer) == (503, "busy")
-            assert answer["retry-after"] == "1"
-        _, answer = await asking(key, "Content-Length: 2", "Expect: 100-continue")
-        assert answer.status == 100
-        body = json.dumps(NOTE).encode()
-        await wires[0].send(body + b" " * (2_000_000 - len(body)))
+        for wire in wires[:MOST_LARGE]:
+            await wire.send(part)
+        await eventually(lambda: api.site.worker.http.large == MOST_LARGE)
+        await wires[-1].send(part)
+        answer = await wires[-1].answer()
+        assert refusal(answer) == (503, "busy")
+        assert answer["retry-after"] == "1"
+        wire, _ = await asking(key, "Transfer-Encoding: chunked", "Expect: 100-continue")
+        await wire.send(b"%x\r\n%b\r\n" % (len(part), part))
+        assert refusal(await wire.answer()) == (503, "busy")
+        await wires[0].send(b" " * 500_000)
         assert (await wires[0].answer()).status == 202
         wires[1].reset()
-        assert (await asking(key, *large))[1].status == 100
-        while (await asking(key, *large))[1].status != 100:  # once the reset is seen
-            await asyncio.sleep(0.005)
-        assert refusal((await asking(key, *large))[1]) == (503, "busy")
+        await eventually(lambda: api.site.worker.http.large == MOST_LARGE - 2)
+        await wires[MOST_LARGE].send(part + b" " * 500_000)
+        assert (await wires[MOST_LARGE].answer()).status == 202
 
 
 @asynchronous

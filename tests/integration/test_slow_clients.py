@@ -240,6 +240,21 @@ async def test_a_sender_waits_for_nobody_who_has_gone() -> None:
 
 
 @asynchronous
+async def test_nothing_can_be_waited_for_in_a_connect_handler() -> None:
+    app, said = App(), list[str]()
+
+    @app.on("connect")
+    async def connect(socket: Socket, auth: dict[str, str]) -> None:
+        try:
+            await socket.drain()
+        except RuntimeError as error:
+            said.append(str(error))
+
+    async with serving(app) as site, await WebSocketClient.joined(site):
+        assert said == ["nothing leaves before the connect handler has returned"]
+
+
+@asynchronous
 async def test_a_connect_handler_may_emit_as_much_at_once_as_another() -> None:
     app = App(max_outbox=OUTBOX)
     app.on("connect")(lambda socket, auth: socket.emit("history", "x" * (3 * OUTBOX)))

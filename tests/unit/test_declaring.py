@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import types
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 
 from hocket import App, Socket
+from tests.support import WebSocketClient, ask, asynchronous, serving
 
 
 def plain(socket: Socket) -> None: ...
@@ -94,3 +97,47 @@ def test_whatever_can_be_called_may_be_declared(function: Callable[..., Any]) ->
         app.on_startup, app.on_shutdown, app.on_handshake, app.authenticate, app.get("/q/{id}"),
     ):  # fmt: skip
         declare(function)
+
+
+def injecting(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator that adds an argument."""
+
+    @functools.wraps(function)
+    def inner(*args: Any) -> Any:
+        return function(*args, "db")
+
+    return inner
+
+
+def listing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator that makes something of what is yielded."""
+
+    @functools.wraps(function)
+    def inner(*args: Any) -> Any:
+        return list(function(*args))
+
+    return inner
+
+
+@types.coroutine
+def awaitable(socket: Socket) -> Iterator[int]:
+    yield 1
+
+
+@asynchronous
+async def test_what_is_called_counts_not_what_it_wraps() -> None:
+    app, seen = App(), list[Any]()
+    app.on_startup(injecting(seen.append))
+    app.on_handshake(injecting(lambda handshake, db: seen.append(db)))
+    app.middleware(injecting(lambda socket, auth, db: seen.append(db)))
+    app.on("connect")(injecting(lambda socket, auth, db: seen.append(db)))
+    app.on("list")(listing(gives))
+    app.on("awaitable")(awaitable)
+    app.get("/route/{id}")(injecting(lambda request, db: db + request.path_params["id"]))
+    app.get("/list")(listing(lambda: iter([1])))
+    async with serving(app) as site, await WebSocketClient.joined(site) as client:
+        assert seen == ["db"] * 4
+        await client.say('421["list"]')
+        assert await client.text() == "431[[1]]"
+        assert (await ask(site, "GET", "/route/7")).body == b"db7"
+        assert (await ask(site, "GET", "/list")).body == b"[1]"

@@ -14,6 +14,7 @@ from hocket.app import App
 from hocket.cli.flags import add_settings, given
 from hocket.errors import UsageError
 from hocket.instance.foreground import run as run_instance
+from hocket.instance.signals import is_watched
 from hocket.settings import load
 
 
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> None:
         words = [word for word in sys.argv[1:] if word != "--reload"]
         watch([sys.executable, "-m", "hocket", *words])
     else:
+        is_watched()  # and what the app starts is not
         app = find_app(args.app)
         run_instance(app, load(app.given, given(args)))
 

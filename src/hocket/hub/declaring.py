@@ -18,8 +18,7 @@ def check_function(function: Any, what: str) -> None:
     """
     if not callable(function):
         raise TypeError(f"{what} is a function, not {function!r}")
-    inner = underlying(function)
-    if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
+    if _yields(called(function)):
         raise TypeError(
             f"{what} does its work and returns, and {name_of(function)} yields: nothing of it "
             "would run"
@@ -34,14 +33,23 @@ def check_arguments(function: Any, what: str, *given: str) -> None:
         given: the names that they go by.
     """
     check_function(function, what)
-    try:
-        signature = inspect.signature(function)
-    except ValueError:  # written in C: it says itself what it takes, when it is called
-        return
-    try:
-        signature.bind(*given)
-    except TypeError:
-        raise wrong_arguments(function, what, *given) from None
+    if not takes(function, *given):
+        raise wrong_arguments(function, what, *given)
+
+
+def takes(function: Callable[..., Any], *given: str) -> bool:
+    """Whether it can be called with just these: as it says itself, or, of a decorated one, as what
+    it wraps does. A decorator may add arguments, or leave some out.
+    """
+    for is_wrapped in (True, False):
+        try:
+            inspect.signature(function, follow_wrapped=is_wrapped).bind(*given)
+        except TypeError:
+            continue
+        except ValueError:  # written in C: it says itself what it takes, when it is called
+            pass
+        return True
+    return False
 
 
 def wrong_arguments(function: Callable[..., Any], what: str, *given: str) -> TypeError:
@@ -53,15 +61,28 @@ def wrong_arguments(function: Callable[..., Any], what: str, *given: str) -> Typ
     )
 
 
-def underlying(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What really runs: behind a partial, a decorator, an object with `__call__`."""
+def called(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What is called: behind a partial, an object with `__call__`."""
     if isinstance(function, functools.partial):
-        return underlying(function.func)
+        return called(function.func)
     if not inspect.isroutine(function):
-        called: Callable[..., Any] = type(function).__call__
-        return underlying(called)
-    unwrapped: Callable[..., Any] = inspect.unwrap(function)
+        method: Callable[..., Any] = type(function).__call__
+        return called(method)
+    return function
+
+
+def underlying(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What really runs: behind all those, and a decorator."""
+    unwrapped: Callable[..., Any] = inspect.unwrap(called(function))
     return unwrapped
+
+
+def _yields(function: Callable[..., Any]) -> bool:
+    """Whether what it gives is a generator, and nothing that can be awaited (types.coroutine)."""
+    if inspect.isasyncgenfunction(function):
+        return True
+    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    return inspect.isgeneratorfunction(function) and not flags & inspect.CO_ITERABLE_COROUTINE
 
 
 def name_of(function: Callable[..., Any]) -> str:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from hocket.hub.declaring import check_function, name_of, underlying, wrong_arguments
+from hocket.hub.declaring import check_function, name_of, takes, underlying, wrong_arguments
 from hocket.protocol.socketio import RESERVED
 
 ANY_EVENT: Final = "*"
@@ -29,7 +29,7 @@ class Handler:
         self.function = function
         self.name = name_of(function)
         self.is_async = inspect.iscoroutinefunction(underlying(function))
-        self.required, self.limit = _arity(function, leading)
+        self.required, self.limit = _arity(inspect.signature(function), leading)
         self.calls = 0
         self.seconds = 0.0
 
@@ -46,9 +46,9 @@ class Handler:
         return arguments if self.limit is None else arguments[: self.limit]
 
 
-def _arity(function: Callable[..., Any], leading: int) -> tuple[int, int | None]:
+def _arity(signature: inspect.Signature, leading: int) -> tuple[int, int | None]:
     required, limit, unlimited = -leading, -leading, False
-    for parameter in inspect.signature(function).parameters.values():
+    for parameter in signature.parameters.values():
         if parameter.kind is parameter.VAR_POSITIONAL:
             unlimited = True
         elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
@@ -123,6 +123,9 @@ class Handlers:
 def _step(function: Callable[..., Any], name: str, given: str) -> Handler:
     """A handler of what no client sends: what it is given is known."""
     handler = Handler(function)
+    if handler.required > 1 and takes(function, "socket", given):  # its decorator does
+        outer = inspect.signature(function, follow_wrapped=False)
+        handler.required, handler.limit = _arity(outer, 1)
     if handler.required > 1:
         raise wrong_arguments(function, name, "socket", given)
     return handler

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -86,6 +87,7 @@ class Hub:
         self.guard: Handler | None = None  # what everybody passes first, in every namespace
         self.doorkeeper: Doorkeeper | None = None
         self.expiry: Expiry | None = None
+        self.draining = Counter[str]()  # connections, by sid, that handlers wait for: Socket.drain
         engine.layer = self
 
     def join_others(self, broker: Broker, takes_over: bool = False) -> None:

@@ -168,10 +168,26 @@ class Socket:
     async def drain(self) -> None:
         """Wait until the kernel, or a poll, has all that was emitted to this client, or the client
         has gone: whoever sends it much does this in between, for more than `max_outbox` bytes that
-        wait end it.
+        wait end it. A reload moves no client that is waited for so.
+
+        Raises: RuntimeError in its own `connect` handler, before which nothing leaves.
         """
+        if self.state == CONNECTING:
+            raise RuntimeError("nothing leaves before the connect handler has returned")
+        draining = self.nsp.hub.draining
+        draining[self.connection.sid] += 1
+        try:
+            await self.until_taken()
+        finally:
+            draining[self.connection.sid] -= 1
+            if not draining[self.connection.sid]:
+                del draining[self.connection.sid]
+
+    async def until_taken(self) -> None:
+        """What `drain` waits for. Another process's client has a moment."""
         if self.state == CONNECTED:
             self.nsp.hub.fanout.uncork(self.connection)
+        await asyncio.sleep(LOOK if self.state == MOVED else 0)
         while self._is_behind():  # noqa: ASYNC110 - an event would be a field of every outbox
             await asyncio.sleep(LOOK)
 

@@ -307,7 +307,7 @@ class Live:
             self.residents.enter(socket, late.number)
             return True
         late.held = None
-        await socket.drain()
+        await socket.until_taken()
         return False
 
     async def _missed(self, user: str, after: int, upto: int) -> tuple[list[InboxRow], bool]:

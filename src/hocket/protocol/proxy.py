@@ -25,7 +25,8 @@ _PROXY: Final = 0x21
 _SIZES: Final = {0x11: 4, 0x21: 16}  # TCP over IPv4 and IPv6: bytes of one address
 _TLV_SSL: Final = 0x20
 _CLIENT_SSL: Final = 0x01
-_PIECE = r'(?:"(?:[^"\\]|\\.)*"|[^"{}])+'  # with what it ends at only in quotes
+# With what it ends at only in quotes. Those without an end have the rest: linear in any text.
+_PIECE = r'(?:"(?:[^"\\]|\\(?:.|$))*(?:"|$)|[^"{}])+'
 _ELEMENTS = re.compile(_PIECE.format(","))
 _PAIRS = re.compile(_PIECE.format(",;"))
 _LONGEST: Final = 1_024  # characters of Forwarded; four hops take 200

@@ -77,7 +77,8 @@ def is_event(data: Any) -> bool:
     if not isinstance(data, list) or not data:
         return False
     if type(data[0]) in (int, float):
-        data[0] = repr(data[0]).removesuffix(".0")
+        is_whole = data[0] % 1 == 0 and abs(data[0]) < 1e21
+        data[0] = str(int(data[0])) if is_whole else repr(data[0])
     return isinstance(data[0], str) and data[0] not in RESERVED
 
 

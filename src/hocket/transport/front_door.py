@@ -97,7 +97,12 @@ class FrontDoor:
         return self._has_route(request) or self._is_built_in(request) is not None
 
     def _has_route(self, request: Request) -> bool:
-        return self._routes.has(request.method, request.path)
+        has, path = self._routes.has, request.path
+        return has(request.method, path) or (
+            request.method == "OPTIONS"
+            and self._run.answers_preflights
+            and has(request.get(b"access-control-request-method").decode("latin-1"), path)
+        )
 
 
 def with_slash(path: str) -> set[str]:

@@ -96,7 +96,7 @@ class HttpTransport:
         self.elsewhere: Callable[[HttpStream, Request, bytes], bool] | None = None
         # What the bodies of requests for these paths may have, where it is not `max_body`.
         self.limits: Mapping[str, BodyLimit] = {}
-        self._large = 0  # bodies over `max_body` that are here, or on their way
+        self.large = 0  # bodies over `max_body` that are here, or on their way
         # Paths of requests that may take over their connection: those wait for the answers before.
         self.takeovers: Collection[str] = ()
         self.explain: Explain = _plainly
@@ -286,30 +286,42 @@ class HttpTransport:
             self._begin(stream, request, b"")
             return rest
         stream.request = request  # for `refuse`
-        stream.body = body_of(request, self._limit(stream, request))
+        limit = self._limit(request)
+        stream.body, stream.got, stream.may_be_large = (
+            body_of(request, limit),
+            0,
+            limit > self._max_body,
+        )
         if request.expects and not rest:
             self.send(stream, CONTINUE)
         return rest
 
-    def _limit(self, stream: HttpStream, request: Request) -> int:
-        """Bytes that a body may have. Raises HTTPError 503 when too many large ones are here."""
+    def _limit(self, request: Request) -> int:
+        """Bytes that a body may have."""
         limit = self.limits.get(request.path)
-        if limit is None or not limit.bearing:
-            return self._max_body if limit is None else limit.size
-        is_small = request.length is not None and request.length <= self._max_body
-        if is_small or not request.get(b"authorization").lower().startswith(limit.bearing):
-            return min(self._max_body, limit.size)
-        if self._large >= MOST_LARGE:
+        if limit is None:
+            return self._max_body
+        if request.get(b"authorization").lower().startswith(limit.bearing):
+            return limit.size
+        return min(self._max_body, limit.size)
+
+    def _grow(self, stream: HttpStream, size: int) -> None:
+        """More of a body that is kept has come. Raises HTTPError 503 when it gets large, and as
+        many as may be are.
+        """
+        stream.got += size
+        if stream.got <= self._max_body or stream.is_large:
+            return
+        if self.large >= MOST_LARGE:
             raise HTTPError(503, "too many large requests are under way", (b"retry-after", b"1"))
-        self._large += 1
+        self.large += 1
         stream.is_large = True
-        return limit.size
 
     def _lighten(self, stream: HttpStream) -> None:
         """Its body is gone."""
         if stream.is_large:
             stream.is_large = False
-            self._large -= 1
+            self.large -= 1
 
     def _not_tls(self, stream: HttpStream) -> HTTPError:
         """At once: its client waits for an answer to its hello, and sends no more."""
@@ -323,6 +335,8 @@ class HttpTransport:
         if request is None or body is None:
             return data
         rest = body.receive_data(data)
+        if stream.may_be_large:
+            self._grow(stream, len(data))
         if stream.intake is not None:
             self._feed(stream, stream.intake, body.take(), rest is not None)
         elif rest is not None:
@@ -369,12 +383,19 @@ class HttpTransport:
 
     # Responses
 
+    def _explained(self, request: Request | None, error: HTTPError) -> tuple[list[Field], bytes]:
+        """The header fields and the body; of a field that both say, what the explanation does."""
+        fields, body = self.explain(request, error) or _in_text(error)
+        fields = [*self.date(), *fields]
+        said = {name for name, _ in fields}
+        return [*fields, *(field for field in error.fields if field[0] not in said)], body
+
     def error_response(self, error: HTTPError, request: Request) -> bytes:
         """The answer to a request that cannot be served."""
-        fields, body = self.explain(request, error) or _in_text(error)
+        fields, body = self._explained(request, error)
         return response(
             error.status,
-            [*self.date(), *fields, *error.fields, *keep_field(request)],
+            [*fields, *keep_field(request)],
             body,
             head_only=request.method == "HEAD",
             close=not request.keep_alive,
@@ -425,10 +446,9 @@ class HttpTransport:
 
     def refuse(self, stream: HttpStream, error: HTTPError) -> None:
         """A request that cannot be read on from: say why and close."""
-        fields, body = self.explain(stream.request, error) or _in_text(error)
+        fields, body = self._explained(stream.request, error)
         stream.request = stream.body = stream.intake = None
         self._lighten(stream)
-        fields = [*self.date(), *fields, *error.fields]
         self.send(stream, response(error.status, fields, body, close=True))
         self._abort(stream)
         self.leave(stream)

@@ -47,6 +47,7 @@ class Mover:
     def __init__(self, hub: Hub, reactor: Reactor, http: HttpTransport, gateway: Gateway) -> None:
         self._hub = hub
         self._engine: Engine = hub.engine
+        self._draining = hub.draining
         self._reactor = reactor
         self._http = http
         self._transports: dict[str, Any] = {
@@ -58,10 +59,12 @@ class Mover:
     # Apart
 
     def is_settled(self, connection: Connection) -> bool:
-        """Whether a session can be taken apart now: not while it is about to end, to upgrade, or
-        while a `connect` handler runs.
+        """Whether a session can be taken apart now: not while it is about to end, to upgrade, while
+        a `connect` handler runs, or while another waits for it to take what it was sent.
         """
         outbox = connection.outbox
+        if connection.sid in self._draining:
+            return False
         if outbox is LOST or outbox is CLOSED:
             return False
         if isinstance(outbox, PollQueue) and (outbox.full or outbox.probe is not None):

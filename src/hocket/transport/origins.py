@@ -101,7 +101,7 @@ class Origins:
 
 def is_loopback(host: str) -> bool:
     """Whether an address, or a name, is this machine's and leads to it from nowhere else."""
-    if host == "localhost":
+    if f".{host}".removesuffix(".").endswith(".localhost"):  # RFC 6761 section 6.3
         return True
     try:
         return ip_address(host).is_loopback

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from hocket.errors import HTTPError
-from hocket.hub.declaring import check_function, name_of
+from hocket.hub.declaring import check_function, name_of, takes
 from hocket.hub.engine import Loop
 from hocket.protocol.encoding import encode_json
 from hocket.protocol.http1 import Field, Request, keep_field, response
@@ -56,6 +56,7 @@ def _answer(result: Any) -> tuple[int, tuple[Field, ...], bytes]:
 # segments and what begins an escape.
 _PLAIN = frozenset(chr(code) for code in range(0x21, 0x7F)) - {"/", "%"}
 _SAFE = "".join(_PLAIN) + "/"
+_ALLOWS = b"access-control-allow-origin"
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 
 
@@ -76,7 +77,7 @@ class Route:
     `starlette.requests.Request`.
     """
 
-    __slots__ = ("convertors", "function", "method", "pattern", "wants_request")
+    __slots__ = ("convertors", "function", "is_custom", "method", "pattern", "wants_request")
 
     def __init__(self, method: str, path: str, function: Callable[..., Any]) -> None:
         if not path.startswith("/"):
@@ -87,12 +88,24 @@ class Route:
         self.wants_request = bool(_arguments(path, function))
         self.pattern: re.Pattern[str] | None = None
         self.convertors: dict[str, Any] = {}
+        self.is_custom = False  # it has a convertor of the app's own, which reads decoded text
         if "{" in path:
             from starlette.routing import (
                 compile_path,
             )  # lazy: only apps with parameters in a path pay for the import
 
-            self.pattern, _, self.convertors = compile_path(quote(path, _SAFE))
+            _, _, self.convertors = compile_path(path)
+            own = (type(each).__module__ for each in self.convertors.values())
+            self.is_custom = any(module != "starlette.convertors" for module in own)
+            self.pattern, _, _ = compile_path(path if self.is_custom else quote(path, _SAFE))
+
+    def match(self, path: str) -> re.Match[str] | None:
+        """Of a comparable path, with the parameters' text: decoded where a convertor of the app's
+        own says what it is.
+        """
+        if self.pattern is None:
+            return None
+        return self.pattern.match(unquote(path) if self.is_custom else path)
 
 
 def _arguments(path: str, function: Callable[..., Any]) -> list[str]:
@@ -101,13 +114,9 @@ def _arguments(path: str, function: Callable[..., Any]) -> list[str]:
     """
     signature = inspect.signature(function)
     names = list(signature.parameters)
-    try:
-        signature.bind(*names[:1])
-    except TypeError:
-        taken = False
-    else:
-        taken = not names or re.search(rf"{{{re.escape(names[0])}[:}}]", path) is None
-    if taken:
+    if not names or (
+        takes(function, names[0]) and not re.search(rf"{{{re.escape(names[0])}[:}}]", path)
+    ):
         return names
     raise TypeError(
         f"a route takes nothing or the request, and not {name_of(function)}{signature}: what the "
@@ -149,7 +158,7 @@ class Routes:
         if (route := self._fixed.get(path, {}).get(method)) is not None:
             return route, {}
         for route in self._patterns:
-            match = route.pattern.match(path) if route.pattern else None
+            match = route.match(path)
             if match and route.method == method:
                 return route, _parameters(route, match)
         if allowed := self.methods(path):
@@ -160,11 +169,7 @@ class Routes:
         """What a comparable path may be asked with, as Allow says it; empty: it is not there."""
         allowed = [
             *self._fixed.get(path, {}),
-            *(
-                route.method
-                for route in self._patterns
-                if route.pattern and route.pattern.match(path)
-            ),
+            *(route.method for route in self._patterns if route.match(path)),
         ]
         if "GET" in allowed:
             allowed.append("HEAD")
@@ -178,7 +183,9 @@ def _parameters(route: Route, match: re.Match[str]) -> dict[str, Any]:
     """
     try:
         return {
-            name: route.convertors[name].convert(unquote(value, errors="strict"))
+            name: route.convertors[name].convert(
+                value if route.is_custom else unquote(value, errors="strict")
+            )
             for name, value in match.groupdict().items()
         }
     except UnicodeDecodeError:
@@ -205,6 +212,11 @@ class RouteRunner:
         self._now = -1
         self._date_field: Field = (b"date", b"")
         http.date = lambda: (self.date(),)
+
+    @property
+    def answers_preflights(self) -> bool:
+        """Whether pages of other origins may read answers at all."""
+        return self._origins is not None
 
     def __call__(self, stream: HttpStream, request: Request, body: bytes) -> None:
         try:
@@ -304,7 +316,8 @@ class RouteRunner:
                 extra={"method": request.method, "path": request.path},
             )
             answer = HTTPError(500, "internal error")
-        answer.fields = (*answer.fields, *self._cors(request))
+        if all(name != _ALLOWS for name, _ in answer.fields):
+            answer.fields = (*answer.fields, *self._cors(request))
         if stream.busy:
             self._http.answer(stream, self._http.error_response(answer, request))
 
@@ -316,7 +329,7 @@ def _with(fields: list[Field], answer: AsgiApp) -> AsgiApp:
         async def say(message: Any) -> None:
             if message["type"] == "http.response.start":
                 said = message.get("headers", ())
-                if all(name.lower() != b"access-control-allow-origin" for name, _ in said):
+                if all(name.lower() != _ALLOWS for name, _ in said):
                     message = {**message, "headers": [*said, *fields]}
             await send(message)
 

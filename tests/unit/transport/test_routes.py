@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from starlette.convertors import CONVERTOR_TYPES, Convertor, register_url_convertor
 
 from hocket.errors import HTTPError
 from hocket.transport.routes import Routes
@@ -63,3 +64,23 @@ def test_what_no_path_says(path: str, status: int) -> None:
         make_routes().find("GET", path)
     assert raised.value.status == status
     assert make_routes().has("GET", path) is (status == 400)  # nobody else's, if it is bad
+
+
+def test_a_convertor_of_the_apps_own_reads_decoded_text() -> None:
+    class Words(Convertor[str]):
+        regex = r"[\w ]+"
+
+        def convert(self, value: str) -> str:
+            return value
+
+        def to_string(self, value: str) -> str:
+            return value
+
+    register_url_convertor("words", Words())
+    try:
+        routes = Routes()
+        routes.add("GET", "/w/{said:words}", lambda: "")
+        assert routes.find("GET", "/w/a%20%C3%A9")[1] == {"said": "a \u00e9"}
+        assert not routes.has("GET", "/w/-")
+    finally:
+        del CONVERTOR_TYPES["words"]
