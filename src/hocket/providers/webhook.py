@@ -7,6 +7,7 @@ recognises repeats by it.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from hmac import digest
 from typing import Any, Final
 
 from hocket.errors import UsageError
-from hocket.providers.base import Dead, Delivered, Failed, Limits, Outcome, Push, Retry
+from hocket.providers.base import Dead, Delivered, Failed, Limits, Outcome, Push
 from hocket.providers.content import content, fit
 from hocket.providers.guard import check_url, origin_of
 from hocket.providers.origins import Origins
@@ -77,12 +78,18 @@ class Webhook:
         except ValueError as error:
             return Failed(str(error))
         try:
-            answer = await self._origins.ask(
-                origin, lambda: self._client.post(push.token, self._headers(push, body), body)
-            )
+            answer = await self._client.post(push.token, self._headers(push, body), body)
         except UnreachableError as error:
+            self._origins.silent(origin)
             return error.outcome
-        return answer if isinstance(answer, Retry) else outcome_of(answer)
+        except asyncio.CancelledError:  # its time is over
+            self._origins.silent(origin)
+            raise
+        if answer.status == 429:
+            self._origins.busy(origin, answer.retry_after)
+        else:
+            self._origins.answered(origin)
+        return outcome_of(answer)
 
     def _headers(self, push: Push, body: bytes) -> dict[str, str]:
         now = int(self._clock())

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from hocket.providers.base import Dead, Delivered, Failed, Limits, Outcome, Push, Retry
+from hocket.providers.base import Dead, Delivered, Failed, Limits, Outcome, Push
 from hocket.providers.content import content, fit, short_key
 from hocket.providers.encryption import MAX_MESSAGE, POINT, encrypt, read_point
 from hocket.providers.guard import check_url, origin_of
@@ -96,13 +96,14 @@ class WebPush:
         # is encrypted in a row, with OpenSSL's tables in the cache, and sent in the next turn.
         await asyncio.sleep(0)
         try:
-            answer = await self._origins.ask(
-                target.origin,
-                lambda: self._client.post(target.endpoint, self._headers(push, target), body),
-            )
+            answer = await self._client.post(target.endpoint, self._headers(push, target), body)
         except UnreachableError as error:
+            self._origins.silent(target.origin)
             return error.outcome
-        return answer if isinstance(answer, Retry) else outcome_of(answer)
+        except asyncio.CancelledError:  # its time is over
+            self._origins.silent(target.origin)
+            raise
+        return self._outcome(answer, target.origin)
 
     def _headers(self, push: Push, target: Target) -> dict[str, str]:
         return {
@@ -113,6 +114,14 @@ class WebPush:
             "Urgency": push.urgency,
             "Topic": topic(push.collapse_key),
         }
+
+    def _outcome(self, answer: Answer, origin: str) -> Outcome:
+        outcome = outcome_of(answer)
+        if answer.status == 429:
+            self._origins.busy(origin, answer.retry_after)
+        else:
+            self._origins.answered(origin)
+        return outcome
 
     async def close(self) -> None:
         await self._client.close()
