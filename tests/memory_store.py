@@ -289,8 +289,9 @@ class MemoryStore:
             each = self.deliveries[result.id - 1]
             if each.state != "leased":
                 continue
-            each.state, each.due, each.error = result.state, result.at, result.error
             waited = result.state == "retry" and not result.error
+            each.state, each.due = result.state, result.at
+            each.error = each.error if waited else result.error
             each.attempts += result.state in ("retry", "delivered", "failed", "dead") and not waited
             if result.state == "dead" and each.registered <= (result.dead_since or result.at):
                 self.devices.pop(each.row.device, None)

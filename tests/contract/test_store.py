@@ -420,6 +420,10 @@ async def test_waiting_for_a_better_time_is_no_attempt(opened: Opened, tmp_path:
         await settle(store, await claim(store), "retry", at=300.0)
         [claimed] = await claim(store, now=300.0)
         assert claimed.attempts == 0
+        await settle(store, [claimed], "retry", at=301.0, error="HTTP 500")
+        await settle(store, await claim(store, now=301.0), "retry", at=302.0)
+        [told] = await store.do(Deliveries("n"))
+        assert (told.attempts, told.error) == (1, "HTTP 500"), "why it has not arrived yet"
 
 
 @stores
@@ -561,6 +565,28 @@ async def test_a_digest_is_of_what_is_wanted_alike(opened: Opened, tmp_path: Pat
         claimed = {each.notification: each for each in await claim(store, now=160.0)}
         assert {id: len(each.merged) for id, each in claimed.items()} == {"n5": 2, "n3": 1, "n2": 0}
         assert claimed["n5"].expires_at == 1_000.0, "as long as any of them"
+
+
+@stores
+@asynchronous
+async def test_a_digest_is_one_users_also_when_the_device_has_changed_hands(
+    opened: Opened, tmp_path: Path
+) -> None:
+    content = b'{"title":"t","digest":{"key":"k","window":5}}'
+    async with opened(tmp_path) as store:
+        await device(store, "ada", token="shared")
+        await store.do(accept("adas", "ada", content=content))
+        assert len(await claim(store, now=200.0)) == 1
+        await device(store, "bob", token="shared")
+        await store.do(accept("bobs", "bob", content=content, at=201.0))
+        [bobs] = await claim(store, now=270.0)  # the lease of what was ada's is over
+        assert (bobs.user, bobs.merged) == ("bob", ())
+        await settle(store, [bobs], "delivered")
+        found = [await row(store, id) for id in ("adas", "bobs")]
+        assert [(each.failed, each.delivered, each.pending) for each in found] == [
+            (1, 0, 0),
+            (0, 1, 0),
+        ]
 
 
 # The inbox

@@ -391,7 +391,8 @@ class Claim(Operation[list[Claimed]], frozen=True):
 
 class Settled(msgspec.Struct, frozen=True, array_like=True):
     """How a claimed delivery went. `state`: delivered, failed, dead, expired, suppressed; or retry,
-    then due again at `at`. `dead_since` (seconds since 1970; 0: now): a device registered later is
+    then due again at `at`; without an `error` it was no try, and what was the last one's error
+    stays. `dead_since` (seconds since 1970; 0: now): a device registered later is
     kept.
     """
 

@@ -65,7 +65,7 @@ def _lease(work: Work, asked: Claim, limit: int, room: int) -> list[Claimed]:
             continue
         ids = [row[0]]
         if digest is not None:
-            found = work.rows(_SQL.same_digest, row[7], digest, asked.now)
+            found = work.rows(_SQL.same_digest, row[7], row[6], digest, asked.now)
             ids = [id for id, _ in found]
             merged.update(ids)
             row = list(work.one(_SQL.one, ids[0]))
@@ -108,7 +108,9 @@ def settle(work: Work, asked: Settle) -> None:
     ):
         result = results[leader]
         state, due = _end(result, cancelled, there)
-        updates.append((state, due, result.error[:_ERROR], _attempt(result), id))
+        waited = result.state == "retry" and not result.error  # for a better time (quiet hours)
+        tried = int(not waited and result.state not in _NO_ATTEMPT)
+        updates.append((state, due, None if waited else result.error[:_ERROR], tried, id))
         if due is None:
             counts[notification, state] += 1
         if state == "dead":
@@ -127,12 +129,6 @@ def _end(result: Settled, cancelled: bool, there: bool) -> tuple[str, float | No
     if cancelled:
         return "cancelled", None
     return ("retry", result.at) if there else ("failed", None)
-
-
-def _attempt(result: Settled) -> int:
-    """Whether it was tried: a retry without an error waited for a better time (quiet hours)."""
-    waited = result.state == "retry" and not result.error
-    return int(result.state not in _NO_ATTEMPT and not waited)
 
 
 @carries(GetDue, reads=True)

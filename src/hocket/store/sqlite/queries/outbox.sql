@@ -32,7 +32,7 @@ WHERE d.id = ?
 -- name: same_digest
 SELECT d.id, n.expires_at FROM deliveries AS d
 JOIN notifications AS n ON n.number = d.notification
-WHERE d.device = ? AND d.digest = ? AND d.due <= ? AND d.due IS NOT NULL
+WHERE d.device = ? AND d.user = ? AND d.digest = ? AND d.due <= ? AND d.due IS NOT NULL
   AND NOT EXISTS (SELECT 1 FROM leases WHERE delivery = d.id)
 ORDER BY d.id DESC
 -- name: lease
@@ -62,4 +62,4 @@ WHERE d.due IS NOT NULL AND NOT EXISTS (SELECT 1 FROM leases WHERE delivery = d.
 -- name: give_back
 DELETE FROM leases WHERE delivery = ?
 -- name: settle
-UPDATE deliveries SET state = ?, due = ?, error = ?, attempts = attempts + ? WHERE id = ?
+UPDATE deliveries SET state = ?, due = ?, error = coalesce(?, error), attempts = attempts + ? WHERE id = ?
