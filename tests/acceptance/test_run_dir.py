@@ -372,7 +372,19 @@ def test_an_emit_that_is_broken_off_does_not_take_the_next_along(tmp_path: Path)
         signal.signal(signal.SIGALRM, before)
 
 
-def test_an_emitter_waits_no_longer_than_it_may_to_be_let_in(tmp_path: Path) -> None:
+@pytest.mark.parametrize("beats", [0.0, 0.01])
+def test_an_emitter_waits_no_longer_than_it_may_to_be_let_in(tmp_path: Path, beats: float) -> None:
+    """Nor shorter: a signal that comes meanwhile is no server that does not answer."""
+    before = signal.signal(signal.SIGALRM, lambda number, frame: None)
+    signal.setitimer(signal.ITIMER_REAL, beats, beats)
+    try:
+        let_nobody_in(tmp_path)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def let_nobody_in(tmp_path: Path) -> None:
     with listening(tmp_path, 0), contextlib.ExitStack() as others:
         for _ in range(10):  # until there is no room
             other = others.enter_context(socket.socket(socket.AF_UNIX))

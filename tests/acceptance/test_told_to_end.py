@@ -99,8 +99,8 @@ def test_a_thread_that_does_not_end_is_cut_off(tmp_path: Path, where: str, runs:
     source = "from hocket.instance import foreground, worker\n"
     source += "foreground.STOPPING, worker.SHUTDOWN = 0.7, 0.05\n"
     (tmp_path / "sitecustomize.py").write_text(source)
-    source = "import asyncio, concurrent.futures, threading\n" + APP
-    source += "def hang():\n    print('hangs', flush=True)\n    threading.Event().wait()\n"
+    source = "import asyncio, concurrent.futures, os, threading\n" + APP
+    source += "def hang():\n    os.write(1, b'hangs\\n')\n    threading.Event().wait()\n"
     source += THREADS[where] + "if __name__ == '__main__':\n    app.run(port=0)\n"
     (tmp_path / "main.py").write_text(source)
     command = [*HOCKET, "run", "main:app", "--port", "0"]

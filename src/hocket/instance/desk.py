@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket as sockets
 import struct
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -196,7 +198,7 @@ def connect(
                 seconds, rest = divmod(max(timeout, 1e-6), 1)
                 limit = struct.pack("ll", int(seconds), int(rest * 1e6))
                 client.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDTIMEO, limit)
-            client.connect(str(path))
+            _connect(client, str(path), timeout)
             client.sendall(msgspec.json.encode({"do": do}) + b"\n")
         except BlockingIOError:
             raise TimeoutError from None
@@ -207,6 +209,23 @@ def connect(
             ) from None
         ours.pop_all()
     return client
+
+
+def _connect(client: sockets.socket, path: str, timeout: float | None) -> None:
+    """Again after each signal that breaks it off: Python takes such a `connect` for one that goes
+    on by itself (PEP 475), which those of Unix sockets do not. Raises OSError.
+    """
+    end = None if timeout is None else time.monotonic() + timeout
+    while True:
+        client.connect(path)
+        try:
+            client.getpeername()
+            return
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:
+                raise
+        if end is not None and time.monotonic() >= end:
+            raise BlockingIOError
 
 
 def ask(run_dir: str, do: str) -> str:
