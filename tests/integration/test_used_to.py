@@ -128,7 +128,7 @@ async def test_who_leaves_while_on_handshake_waits_has_no_session() -> None:
         await client.send(head(site.host, target, "GET", *upgrading))
         await asked.wait()
         client.close()
-        await asyncio.sleep(0.05)  # its end has been read
+        await eventually(lambda: [each.ending for each in site.worker.http.streams()] == [True])
         gate.set()
         opened = site.worker.engine.counts.opened
         await eventually(lambda: opened["websocket"] == 1)
