@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import operator
 import os
 import signal
 import sys
@@ -191,9 +192,20 @@ DIES = UNDER_WAY.replace(
 )
 
 
+def open_files(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
 async def hold_up(server: Program, folder: Path, url: str, count: int) -> list[WebSocketClient]:
-    """A reload whose new process is there, while the old ones wait for these clients."""
-    coming = [await WebSocketClient.opened(url) for _ in range(8)]
+    """A reload whose new process is there, while the old ones wait for these clients: each of them
+    for one at least, wherever the kernel lets them in.
+    """
+    pids = processes(server)
+    before = [open_files(pid) for pid in pids]
+    coming: list[WebSocketClient] = []
+    while len(coming) < 8 or any(map(operator.le, map(open_files, pids), before)):
+        assert len(coming) < 400, "a worker lets nobody in"
+        coming.append(await WebSocketClient.opened(url))
     server.signal(signal.SIGHUP)
     for client in coming:
         await client.say('40{"wait":3}')
