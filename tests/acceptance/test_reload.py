@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import itertools
 import json
 import operator
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -18,7 +21,7 @@ import socketio
 
 from tests.acceptance.test_workers import lives, workers
 from tests.integration.programs import SOURCE, Program, program
-from tests.support import WebSocketClient, asynchronous, eventually
+from tests.support import WebSocketClient, ask, asynchronous, eventually
 
 APP = """
 import asyncio, os
@@ -327,6 +330,66 @@ async def test_a_new_process_that_dies_while_it_takes_over_is_replaced(tmp_path:
         await client.say('421["version"]')
         assert await client.text() == "431[2]"
         client.close()
+
+
+Counted = dict[str, float]
+
+
+async def counted(url: str) -> Counted:
+    """All counters of a server, by name and labels."""
+    answer = await ask(url, "GET", "/metrics")
+    assert answer.status == 200
+    lines = [line.rpartition(" ") for line in answer.body.decode().splitlines()]
+    return {name: float(value) for name, _, value in lines if re.match(r"hocket_\w+_total", name)}
+
+
+def fallen(before: Counted, after: Counted) -> Counted:
+    return {name: value for name, value in before.items() if after.get(name, 0.0) < value}
+
+
+def replaced(server: Program, pid: int, count: int) -> bool:
+    return pid not in (there := workers(server)) and len(there) == count
+
+
+def calls(event: str) -> str:
+    return f'hocket_handler_calls_total{{event="{event}",namespace="/"}}'
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@asynchronous
+async def test_no_counter_falls_and_nothing_is_counted_twice(tmp_path: Path, count: int) -> None:
+    with serving(tmp_path, count) as (server, url):
+        clients = [await WebSocketClient.joined(url) for _ in range(6)]
+        for client in clients:
+            await client.say('421["echo",1]', '422["echo",2]')
+            assert [await client.text() for _ in range(2)] == ["431[1]", "432[2]"]
+        await clients[0].say(f'423["until","{tmp_path / "end"}"]', '424["version"]')
+        assert await clients[0].text() == "434[1]"
+        before = processes(server)
+        told = [await counted(url)]
+        reload(server)
+        told.append(await counted(url))  # while the handler keeps an old process
+        await clients[1].say('421["echo",1]')
+        assert await clients[1].text() == "431[1]"
+        (tmp_path / "end").touch()
+        await eventually(lambda: not any(lives(pid) for pid in before if pid != server.pid))
+        await eventually(lambda: server.pid not in before or workers(server))
+        told.append(await counted(url))
+        reload(server, 2)
+        told.append(await counted(url))
+        for pid in workers(server):
+            os.kill(pid, signal.SIGKILL)
+            await eventually(functools.partial(replaced, server, pid, count))
+            told.append(await counted(url))
+        for earlier, later in itertools.pairwise(told):
+            assert fallen(earlier, later) == {}
+        for last in told[2:]:
+            assert last[calls("echo")] == 13
+            assert last[calls("until")] == 1
+            assert last[calls("connect")] == 6
+            assert last['hocket_connections_opened_total{transport="websocket"}'] == 6
+        for client in clients:
+            client.close()
 
 
 def files_of(pid: int) -> int:

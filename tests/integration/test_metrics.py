@@ -13,6 +13,7 @@ import pytest
 
 from hocket import App, Socket
 from hocket.errors import UsageError
+from hocket.instance.control import Numbers
 from hocket.instance.garbage import MUCH, Garbage, is_time
 from hocket.instance.metrics import METRICS, Lag
 from hocket.settings import load
@@ -133,6 +134,34 @@ async def test_who_may_read_them(
 ) -> None:
     async with serving(chatty(), **settings) as site:
         assert (await answer(site, *fields))[0] == status
+
+
+@asynchronous
+async def test_numbers_of_several_processes_are_told_as_one() -> None:
+    async with serving(chatty()) as site:
+
+        async def count_all() -> list[Numbers]:
+            one: Numbers = {"rooms": [((), 1)], "connections_closed": [(("a",), 2), (("b",), 3)]}
+            other: Numbers = {"rooms": [((), 2)], "connections_closed": [(("b",), 4)]}
+            return [one, other, {"loop_lag_seconds": [((), 0.5)]}, {"loop_lag_seconds": [((), 2)]}]
+
+        site.worker.count_all = count_all
+        seen = await numbers(site)
+        assert seen["hocket_rooms"] == 3
+        assert seen['hocket_connections_closed_total{reason="a"}'] == 2
+        assert seen['hocket_connections_closed_total{reason="b"}'] == 7
+        assert seen["hocket_loop_lag_seconds"] == 2
+
+
+@asynchronous
+async def test_a_supervisor_that_does_not_answer_is_no_reason_to_tell_less() -> None:
+    async with serving(chatty()) as site:
+
+        async def count_all() -> list[Numbers]:
+            raise TimeoutError
+
+        site.worker.count_all = count_all
+        assert (await answer(site))[0] == 503
 
 
 def test_a_setting_that_is_none_of_the_choices() -> None:

@@ -221,20 +221,27 @@ class Channel:
         except OSError:
             return True
 
-    def _readable(self) -> None:
+    def read_rest(self) -> None:
+        """All that the other side, which has gone, has said."""
+        while not self.closed and self._readable():
+            pass
+
+    def _readable(self) -> bool:
+        """Read once; whether there was something."""
         try:
             data, files, flags = _receive(self._socket)
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError:
             data, files, flags = b"", [], 0
         if not data:
             self._end()
-            return
+            return False
         if files or flags & sockets.MSG_CTRUNC:
             self._files.append(files)
         self._buffer += data
         self._hand_on()
+        return True
 
     def _hand_on(self) -> None:
         at, data = 0, self._buffer

@@ -20,12 +20,11 @@ from hocket.broker.messages import (
     Answer,
     AnyMessage,
     Called,
-    Count,
-    Counted,
     Leaving,
     Message,
     Moved,
-    Numbers,
+    Ping,
+    Pong,
     Present,
     Question,
     Share,
@@ -85,7 +84,6 @@ class LocalBroker:
         self._moved = moved
         self._limit = limit
         self._read: Callable[[int, AnyMessage], None]
-        self.numbers: Callable[[], Numbers] = dict
         self.heard: Callable[[], None] = _nobody_asks  # called when another's share has changed
         self._links: dict[int, Link] = {}
         self._given: dict[int, Link] = {}
@@ -394,9 +392,9 @@ class LocalBroker:
     def ask(self, question: Callable[[int], Question]) -> list[asyncio.Future[Answer | None]]:
         return self._ask(self._of(WORKER), question)
 
-    def count(self) -> list[asyncio.Future[Answer | None]]:
-        """Ask all others, of any role, for their numbers."""
-        return self._ask(self._links.values(), Count)
+    def ping(self) -> list[asyncio.Future[Answer | None]]:
+        """Ask all others, of any role, whether they have read what was sent before."""
+        return self._ask(self._links.values(), Ping)
 
     def _ask(
         self, links: Iterable[Link], question: Callable[[int], Question]
@@ -421,12 +419,12 @@ class LocalBroker:
             self.heard()
         elif isinstance(message, Leaving):
             link.leaving = True
-        elif isinstance(message, Count):
-            link.channel.send(encode(Counted(message.id, self.numbers())))
+        elif isinstance(message, Ping):
+            link.channel.send(encode(Pong(message.id)))
         elif isinstance(message, Moved):
             for fd in files:
                 self._moved(fd, message)
-        elif isinstance(message, Present | Called | Counted):
+        elif isinstance(message, Present | Called | Pong):
             future = link.asked.pop(message.id, None)
             if future is not None and not future.done():
                 future.set_result(message)

@@ -132,21 +132,16 @@ class Share(Message, frozen=True, tag=10):
     count: int
 
 
-# Numbers of a worker: by name, what they are for which labels.
-Numbers = dict[str, list[tuple[tuple[str, ...], float]]]
-
-
-class Count(Message, frozen=True, tag=11):
-    """What are your numbers? Answered by Counted."""
+class Ping(Message, frozen=True, tag=11):
+    """Have you read what I sent before this? Answered by Pong."""
 
     id: int
 
 
-class Counted(Message, frozen=True, tag=12):
-    """The answer to Count."""
+class Pong(Message, frozen=True, tag=12):
+    """The answer to Ping."""
 
     id: int
-    numbers: Numbers
 
 
 class Leaving(Message, frozen=True, tag=13):
@@ -161,8 +156,8 @@ class Named(Message, frozen=True, tag=14):
 
 
 Act = Emit | Join | Leave | Disconnect | Named  # what is done to sockets, wherever they are
-Question = Who | Call | Count
-Answer = Present | Called | Counted
+Question = Who | Call | Ping
+Answer = Present | Called | Pong
 AnyMessage = Act | Question | Answer | Moved | Share | Leaving
 
 _encoder: Final = msgspec.msgpack.Encoder()

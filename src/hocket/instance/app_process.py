@@ -53,7 +53,7 @@ class AppMember(Member):
         what they had sent before is here.
         """
         broker = self.worker.broker
-        if broker is not None and (asked := broker.count()):
+        if broker is not None and (asked := broker.ping()):
             await asyncio.wait(asked, timeout=PATIENCE)
 
     async def finish(self) -> None:

@@ -84,8 +84,48 @@ class Stays(Message, frozen=True, tag=12):
     heir: int
 
 
+# Numbers of a process: by name, what they are for which labels.
+Numbers = dict[str, list[tuple[tuple[str, ...], float]]]
+
+
+class Count(Message, frozen=True, tag=13):
+    """To all that run code of the user: what are your numbers? Answered by Counted."""
+
+
+class Counted(Message, frozen=True, tag=14):
+    """The answer to Count; also the last words of a process, for its counters outlive it."""
+
+    counters: Numbers = {}
+    gauges: Numbers = {}
+
+
+class CountAll(Message, frozen=True, tag=15):
+    """From a worker: what are the numbers of all? Answered by AllCounted."""
+
+
+class AllCounted(Message, frozen=True, tag=16):
+    """The answer to CountAll: of each process, and the counters of those that have ended."""
+
+    told: list[Numbers]
+
+
 AnyMessage = (
-    Ready | Peer | Open | Stop | GiveWay | Took | Hear | Retire | Settled | Give | Gives | Stays
+    Ready
+    | Peer
+    | Open
+    | Stop
+    | GiveWay
+    | Took
+    | Hear
+    | Retire
+    | Settled
+    | Give
+    | Gives
+    | Stays
+    | Count
+    | Counted
+    | CountAll
+    | AllCounted
 )
 
 _encoder: Final = msgspec.msgpack.Encoder()

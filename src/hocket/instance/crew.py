@@ -12,9 +12,10 @@ import time
 from typing import Final
 
 from hocket.broker.roles import WORKER
-from hocket.instance.control import AnyMessage, Open, Peer, Ready, Stop
+from hocket.instance.control import AnyMessage, CountAll, Open, Peer, Ready, Stop
 from hocket.instance.hand import Adopted, Hand
 from hocket.instance.roles import Role
+from hocket.instance.totals import Left, Totals
 
 log = logging.getLogger("hocket")
 
@@ -38,6 +39,7 @@ class Crew:
         self._loop = asyncio.get_running_loop()
         self.hands: dict[int, Hand] = {}
         self.leaving: set[Hand] = set()  # have given their place to another, or are to take one
+        self.totals = Totals(self.everybody)
         self._delays: dict[int, float] = {}
         self._awaited: set[int] = set()  # numbers of those that are soon started again
         self._changed = asyncio.Event()
@@ -79,10 +81,13 @@ class Crew:
         """A process that is joined to the others once it is one of `hands`."""
         return Hand.launch(role, number, self._command, self._listener, self._told, old=old)
 
-    def adopt(self, process: Adopted, control: sockets.socket) -> None:
+    def adopt(self, process: Adopted, control: sockets.socket, left: Left) -> None:
         """A worker that was started before, and serves."""
         hand = self.hands[0] = Hand(self.roles[0], 0, process, control, self._told)
+        hand.counted = left.counted
+        hand.channel.go_on(left.received, left.unsent)
         hand.ready.set_result(True)
+        self.totals.answer(hand)  # it may have asked what this process was before
         self.serve()
         self.look()  # it may have ended meanwhile
 
@@ -99,6 +104,8 @@ class Crew:
             if self.serving:
                 hand.tell(Open())
                 log.info("%s is there again", hand)
+        elif isinstance(message, CountAll):
+            self.totals.answer(hand)
 
     def introduce(self, hand: Hand) -> None:
         """Join it to all others, but for programs of ours."""
@@ -121,6 +128,7 @@ class Crew:
 
     def _gone(self, hand: Hand) -> None:
         hand.gone()
+        self.totals.add(hand.counted.counters)
         if hand in self.leaving:
             self.leaving.discard(hand)
         else:

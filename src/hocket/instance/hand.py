@@ -14,6 +14,8 @@ from hocket.broker.channel import Channel, close_files
 from hocket.broker.roles import WORKER
 from hocket.instance.control import (
     AnyMessage,
+    Count,
+    Counted,
     Give,
     Gives,
     GiveWay,
@@ -91,6 +93,8 @@ class Hand:
         self._heir = 0  # the pid of the process that is to take its place
         self._settled: asyncio.Future[bool] = loop.create_future()
         self._gives: asyncio.Future[bool] = loop.create_future()
+        self.counted = Counted()  # what it said last of its numbers
+        self._counting: asyncio.Future[bool] | None = None
         self._on_told = told
         self.channel = Channel(loop, control, self._received, ended)
 
@@ -134,6 +138,9 @@ class Hand:
             _settle(self.ready, True)
         elif isinstance(message, Took):
             _settle(self.took, True)
+        elif isinstance(message, Counted):
+            self.counted = message
+            self._end_counting()
         elif isinstance(message, Settled | Gives | Stays) and message.heir == self._heir:
             _settle(self._settled, isinstance(message, Settled))
             if not isinstance(message, Settled):
@@ -160,14 +167,33 @@ class Hand:
         return await self._gives
 
     @property
+    def can_count(self) -> bool:
+        return self.is_ready and self.role.program is None
+
+    def count(self) -> asyncio.Future[bool]:
+        """Ask for its numbers, if it has answered since it was last asked; done when it has."""
+        if self._counting is None:
+            self._counting = asyncio.get_running_loop().create_future()
+            self.tell(Count())
+        return self._counting
+
+    def _end_counting(self) -> None:
+        if self._counting is not None:
+            _settle(self._counting, True)
+            self._counting = None
+
+    @property
     def is_ready(self) -> bool:
         return self.ready.done() and self.ready.result()
 
     def gone(self) -> None:
-        """Its process has ended: nobody waits for it any more."""
-        self.channel.close()
+        """Its process has ended: nobody waits for it any more. Its last words count."""
         for future in (self.ready, self.took, self._settled, self._gives):
             _settle(future, False)
+        self._on_told = lambda hand, message: None
+        self.channel.read_rest()
+        self.channel.close()
+        self._end_counting()
 
 
 def _settle(future: asyncio.Future[bool], outcome: bool) -> None:

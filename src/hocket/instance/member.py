@@ -13,12 +13,16 @@ from hocket.broker.base import EMITTER
 from hocket.broker.channel import Channel, close_files
 from hocket.broker.roles import WORKER
 from hocket.instance.control import (
+    AllCounted,
     AnyMessage,
+    Count,
+    CountAll,
     Give,
     Gives,
     GiveWay,
     Hear,
     Message,
+    Numbers,
     Open,
     Peer,
     Ready,
@@ -30,12 +34,14 @@ from hocket.instance.control import (
     encode,
 )
 from hocket.instance.handover import Giver, Heir
+from hocket.instance.metrics import counted
 from hocket.instance.place import Place, end_with_parent, end_within, leave_signals
 from hocket.instance.worker import Worker
 
 log = logging.getLogger("hocket")
 
 COMING: Final = 5.0  # seconds in which what an old process has must be here; it takes 0.1
+PATIENCE: Final = 5.0  # seconds in which a supervisor answers; others have 2 to answer it
 ORPHANED: Final = 1.5  # seconds that a process may take to end when its supervisor has died
 
 
@@ -53,6 +59,8 @@ class Member:
         self.end = asyncio.Event()
         control = sockets.socket(fileno=place.control)
         self._supervisor = Channel(self.loop, control, self._received, self._orphaned)
+        self._all_counted: asyncio.Future[list[Numbers]] | None = None
+        worker.count_all = self._count_all
         worker.join_others(place.number, place.role)
 
     async def serve(self) -> None:
@@ -63,6 +71,8 @@ class Member:
         self.say(Ready())
         await self.end.wait()
         await self.finish()
+        self.say(counted(self.worker))
+        self._supervisor.flush()
 
     async def begin(self) -> None:
         """Everything that must be there before it is ready."""
@@ -83,8 +93,28 @@ class Member:
             self.meet(message, sockets.socket(fileno=files.pop()))
         elif isinstance(message, Stop):
             self.end.set()
+        elif isinstance(message, Count):
+            self.say(counted(self.worker))
+        elif isinstance(message, AllCounted) and self._all_counted is not None:
+            self._all_counted.set_result(message.told)
+            self._all_counted = None
         self.told(message, files)
         close_files(files)
+
+    async def _count_all(self) -> list[Numbers]:
+        """The numbers of all processes: who asks while others do gets the same answer. Raises
+        TimeoutError.
+        """
+        if self._all_counted is None:
+            self._all_counted = self.loop.create_future()
+            self.say(CountAll())
+        asked = self._all_counted
+        try:
+            return await asyncio.wait_for(asyncio.shield(asked), PATIENCE)
+        except TimeoutError:
+            if self._all_counted is asked:
+                self._all_counted = None
+            raise
 
     def meet(self, peer: Peer, socket: sockets.socket) -> None:
         """Another process is there."""

@@ -5,9 +5,8 @@ Each row of `METRICS` is one metric; docs/reference/metrics.md is made from it.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -17,12 +16,9 @@ from hocket.protocol.http1 import Request, response
 from hocket.transport.stream import HttpStream
 
 if TYPE_CHECKING:
-    from hocket.broker.local import LocalBroker
-    from hocket.broker.messages import Numbers
+    from hocket.instance.control import Counted, Numbers
     from hocket.instance.worker import Worker
     from hocket.providers.delivery import Delivery
-
-PATIENCE: Final = 2.0  # seconds that another process may take to tell its numbers
 
 Value = float | Mapping[Any, float]
 
@@ -224,23 +220,26 @@ class Metrics:
         if not self._everybody and not _is_local(stream, request):
             error = HTTPError(404, "not found")
             stream.transport.answer(stream, stream.transport.error_response(error, request))
-        elif self._worker.broker is not None and self._worker.broker.peers:
-            self._worker.loop.spawn(self._answer_for_all(stream, request, self._worker.broker))
+        elif self._worker.count_all is not None:
+            asked = self._worker.count_all()
+            self._worker.loop.spawn(self._answer_for_all(stream, request, asked))
         else:
-            self._answer(stream, request, [numbers(self._worker)])
+            self._answer(stream, request, [_numbers(METRICS, self._worker)])
 
     async def _answer_for_all(
-        self, stream: HttpStream, request: Request, broker: LocalBroker
+        self, stream: HttpStream, request: Request, asked: Awaitable[list[Numbers]]
     ) -> None:
-        from hocket.broker.messages import Counted  # lazy: a worker alone needs none of it
-
-        done, _ = await asyncio.wait(broker.count(), timeout=PATIENCE)
-        told = [each.result() for each in done]
-        others = [answer.numbers for answer in told if isinstance(answer, Counted)]
-        if stream.fd >= 0:
-            self._answer(stream, request, [numbers(self._worker), *others])
+        try:
+            told = await asked
+        except TimeoutError:  # a part of it would be a fall
+            error = HTTPError(503, "the supervisor does not answer")
+            stream.transport.answer(stream, stream.transport.error_response(error, request))
+        else:
+            self._answer(stream, request, told)
 
     def _answer(self, stream: HttpStream, request: Request, told: list[Numbers]) -> None:
+        if stream.fd < 0:  # it has gone meanwhile
+            return
         body, kind = self.text(told)
         fields = [*stream.transport.date(), (b"content-type", kind.encode())]
         stream.transport.answer(stream, response(200, fields, body, close=not request.keep_alive))
@@ -278,9 +277,18 @@ class Metrics:
             yield family
 
 
-def numbers(worker: Worker) -> Numbers:
-    """All metrics of a worker."""
-    return {metric.name: list(_read(metric, worker)) for metric in METRICS}
+def counted(worker: Worker) -> Counted:
+    """All metrics of a worker, for others."""
+    from hocket.instance.control import Counted  # lazy: a worker alone needs none of it
+
+    of_kind = {
+        kind: [metric for metric in METRICS if metric.kind == kind] for kind in ("counter", "gauge")
+    }
+    return Counted(_numbers(of_kind["counter"], worker), _numbers(of_kind["gauge"], worker))
+
+
+def _numbers(metrics: list[Metric], worker: Worker) -> Numbers:
+    return {metric.name: list(_read(metric, worker)) for metric in metrics}
 
 
 def _read(metric: Metric, worker: Worker) -> Iterable[tuple[tuple[str, ...], float]]:

@@ -9,14 +9,16 @@ import logging
 import socket as sockets
 from collections.abc import Callable
 
-from hocket.instance.control import Open
+from hocket.instance.control import AnyMessage, CountAll, Open
 from hocket.instance.desk import Desk, Refused
 from hocket.instance.hand import Hand
 from hocket.instance.handover import Giver
+from hocket.instance.metrics import counted
 from hocket.instance.place import STOPPING
 from hocket.instance.reloading import DIES, FAILS, NOT, SLOW, STARTING, STOPS
 from hocket.instance.roles import roles_of
 from hocket.instance.supervisor import block_signals, command, supervise
+from hocket.instance.totals import Left, Totals
 from hocket.instance.worker import Worker
 
 log = logging.getLogger("hocket")
@@ -51,6 +53,7 @@ class Renewal:
         self._giver: Giver | None = None
         self._roles = roles_of(worker.settings)
         self._desk_fd = -1
+        self._totals = Totals(lambda: [self._new], lambda: counted(worker))
 
     async def run(self) -> None:
         """Does not return when the new code starts. Raises Refused when it does not."""
@@ -93,15 +96,20 @@ class Renewal:
         hurrying.cancel()
         if self._desk is not None:
             await self._desk.finish()
-        adopted = None
+        adopted, left = None, Left()
+        self._totals.add(counted(self._worker).counters)
         if new.channel.closed:  # it has died in the meantime: the supervisor starts all anew
             await self._kill()
+            self._totals.add(new.counted.counters)
         else:
-            adopted = new.process.pid, new.channel.detach().fd
+            channel = new.channel.detach()
+            adopted = new.process.pid, channel.fd
+            left = Left({}, new.counted, channel.received, channel.unsent)
+        left.ended = self._totals.ended
         block_signals()  # what comes from now on is for the supervisor
         asked = self._stop.is_set(), self._reload.is_set()
         supervise(
-            self._listener, self._worker.settings, self._roles, adopted, *asked, self._desk_fd
+            self._listener, self._worker.settings, self._roles, adopted, left, *asked, self._desk_fd
         )
 
     def _leave_desk(self) -> None:
@@ -119,7 +127,7 @@ class Renewal:
                     0,
                     command(),
                     self._listener,
-                    lambda hand, message: None,
+                    self._told,
                     self._ended,
                     theirs,
                 )
@@ -151,6 +159,10 @@ class Renewal:
             done = "reloaded: this process is a supervisor from now on"
             log.info(done)
             self._taken(done)
+
+    def _told(self, hand: Hand, message: AnyMessage) -> None:
+        if isinstance(message, CountAll):
+            self._totals.answer(hand)
 
     async def _hurry(self, giver: Giver) -> None:
         await self._stop.wait()

@@ -32,6 +32,7 @@ from hocket.instance.place import STOPPING
 from hocket.instance.reloading import Reloader
 from hocket.instance.roles import Role
 from hocket.instance.signals import ends_with_terminal, is_cut_off, is_watched, leave
+from hocket.instance.totals import Left
 from hocket.settings import Settings
 
 log = logging.getLogger("hocket")
@@ -49,6 +50,7 @@ class Plan(msgspec.Struct):
     command: list[str]
     about: str
     adopted: tuple[int, int] | None  # the pid and the control socket of a worker that is there
+    left: int  # the fd of what the process left that this was before; -1: it was none
     stopping: bool
     reload: bool
     run_dir: str
@@ -66,6 +68,7 @@ def supervise(
     settings: Settings,
     roles: list[Role],
     adopted: tuple[int, int] | None = None,
+    left: Left | None = None,
     stopping: bool = False,
     reload: bool = False,
     desk: int = -1,
@@ -75,11 +78,13 @@ def supervise(
     Args:
         roles: in the order in which they start; see `roles_of`.
         adopted: pid and control socket of a worker that this process has started and that serves.
+        left: of this process, if it was a worker.
         stopping, reload: whether it has been told to stop, to reload.
         desk: the fd of the desk's socket, if this process has one.
     """
     block_signals()
-    kept = [listener.fileno(), desk, *(adopted[1:] if adopted else ())]
+    left_in = -1 if left is None else left.write()
+    kept = [listener.fileno(), desk, left_in, *(adopted[1:] if adopted else ())]
     for fd in [fd for fd in kept if fd >= 0]:
         os.set_inheritable(fd, True)
     plan = Plan(
@@ -88,6 +93,7 @@ def supervise(
         command(),
         describe(settings, roles),
         adopted,
+        left_in,
         stopping,
         reload,
         settings.run_dir,
@@ -142,6 +148,8 @@ class Supervisor:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._crew = Crew(plan.roles, plan.command, listener)
+        self._left = Left.read(plan.left) if plan.left >= 0 else Left()
+        self._crew.totals.add(self._left.ended)
         self._reloader = Reloader(self._crew, plan.reload_timeout + plan.drain_time)
         self._stopping = asyncio.Event()
 
@@ -185,7 +193,7 @@ class Supervisor:
         """A worker that serves already."""
         socket = sockets.socket(fileno=control)
         socket.set_inheritable(False)
-        self._crew.adopt(Adopted(pid), socket)
+        self._crew.adopt(Adopted(pid), socket, self._left)
         if self._plan.stopping:
             self._stop()
         elif self._plan.reload:

@@ -7,7 +7,7 @@ import functools
 import logging
 import socket as sockets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from hocket.app import App
@@ -18,7 +18,7 @@ from hocket.hub.ids import Ids
 from hocket.hub.starter import TaskStarter, start
 from hocket.instance.garbage import Garbage
 from hocket.instance.limits import capacity_of, most_of, sessions_of
-from hocket.instance.metrics import Lag, Metrics, numbers
+from hocket.instance.metrics import Lag, Metrics
 from hocket.settings import Settings
 from hocket.transport.entrance import Entrance
 from hocket.transport.front_door import BuiltIn, FrontDoor, with_slash
@@ -31,6 +31,7 @@ from hocket.transport.routes import RouteRunner
 
 if TYPE_CHECKING:
     from hocket.broker.local import LocalBroker
+    from hocket.instance.control import Numbers
     from hocket.instance.keeping import Keeping
     from hocket.protocol.http1 import Request
     from hocket.transport.mounts import MountRunner
@@ -63,9 +64,10 @@ class Worker:
         settings: as loaded.
         clock: seconds, monotonic.
 
-    `number` and `broker` are set by `join_others`, where there are several processes. One with the
-    role APP runs the mounted applications and lets nobody in: what it serves comes from
-    workers, and what a handler of the app may do it does through them.
+    `number` and `broker` are set by `join_others`, where there are several processes; `count_all`
+    where there is a supervisor. One with the role APP runs the mounted applications and lets nobody
+    in: what it serves comes from workers, and what a handler of the app may do it does through
+    them.
     """
 
     reactor: Reactor
@@ -93,6 +95,7 @@ class Worker:
         self.has_clients = self.runs_hooks = self.runs_mounts = True
         self.takes_over = False  # from a process before this one, which has clients
         self.broker: LocalBroker | None = None
+        self.count_all: Callable[[], Awaitable[list[Numbers]]] | None = None  # of all processes
         self.keeping: Keeping | None = None
         self.introductions: ProxyProtocol | None = None
 
@@ -279,7 +282,6 @@ class Worker:
         self.hub.join_others(broker, self.takes_over)
         self.engine.on_fanout_paused = broker.hold
         paths = with_slash(self.settings.path)
-        broker.numbers = functools.partial(numbers, self)
         self.entrance.others, self.entrance.told = broker.shares, broker.announce
         broker.heard = self.entrance.heard
         unchanged = bool(self.settings.app_processes)  # connections come and go between two looks
