@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hocket import App, Disconnected, Handshake, Socket
+from hocket import App, Disconnected, Handshake, Overloaded, Socket
 from hocket.broker.roles import WORKER
 from hocket.broker.succession import Session
 from hocket.instance.handover import Giver, Heir
@@ -848,6 +848,117 @@ async def test_who_is_left_hears_all_that_is_published_once_and_in_order() -> No
                 client.close()
             await giving
         assert [message for site in sites for message in site.alarms.messages] == []
+
+
+@pytest.mark.parametrize("reloads", [1, 2])
+@asynchronous
+async def test_an_old_process_that_does_not_keep_up_loses_who_is_left_and_stops_nobody(
+    reloads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hocket.instance.handover.LIMIT", 10_000)
+    old = make_app()
+    async with serving(old) as site, AsyncExitStack() as stack:
+        first, client = site.worker, await joined(site)
+        left = await WebSocketClient.opened(site)
+        await left.say('40{"gate":1}')
+        await eventually(lambda: len(first.hub.namespaces["/"].sockets) == 2)
+        for _ in range(reloads):
+            new, _ = await stack.enter_async_context(succeeding(site, make_app("new")))
+        broker = new.broker
+        assert broker is not None
+        assert broker.left
+        assert broker.old is not None
+        for number in range(200):  # in one turn, in which the old one reads nothing
+            new.app.emit("number", number, "x" * 1_000)
+            assert broker.old.pending < 13_000
+        for number in range(200):
+            assert (await client.text()).startswith(f'42["number",{number},')
+        await eventually(lambda: not first.engine.connections)
+        assert await left.is_closed()
+        left.close()
+        assert first.engine.counts.closed["transport error"] == 1
+        old.gate.set()  # type: ignore[attr-defined]
+        again = await joined(site)
+        new.app.emit("news")
+        assert await again.text() == '42["news"]'
+        again.close()
+        client.close()
+        warnings = [text for text in site.alarms.messages if "does not keep up" in text]
+        assert site.alarms.messages == warnings
+
+
+@asynchronous
+async def test_requests_that_an_old_process_does_not_take_are_refused() -> None:
+    old = make_app()
+    async with serving(old) as site:
+        client = await PollingClient.opened(site)
+        await client.post('40{"gate":1}')
+        async with succeeding(site, make_app("new")) as (new, _):
+            assert new.broker is not None
+            assert new.broker.old is not None
+            new.broker.old.full = True
+            answer = await client.poll()
+            assert (answer.status, answer["retry-after"]) == (503, "1")
+            new.broker.old.full = False
+            old.gate.set()  # type: ignore[attr-defined]
+            assert (await client.hear())[0].startswith("40")
+
+
+@asynchronous
+async def test_what_was_published_since_a_session_is_on_its_way_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It ends where it arrives, for it would miss the rest."""
+    monkeypatch.setattr("hocket.instance.handover.LIMIT", 10_000)
+    old = make_app()
+    async with serving(old) as site:
+        left = await WebSocketClient.opened(site)
+        await left.say('40{"gate":1}')
+        entering = site.worker.hub.namespace("/")
+        assert entering is not None
+        await eventually(lambda: entering.sockets)
+        async with succeeding(site, make_app("new")) as (new, _):
+            broker = new.broker
+            assert broker is not None
+            old.gate.set()  # type: ignore[attr-defined]
+            while broker.since is None:  # for a turn or two
+                await asyncio.sleep(0)
+            for number in range(200):
+                new.app.emit("number", number, "x" * 1_000)
+            assert len(broker.since or ()) <= 12
+            assert (await left.text()).startswith("40")
+            assert await left.is_closed()
+            assert not new.engine.connections
+        left.close()
+
+
+@asynchronous
+async def test_a_new_process_that_does_not_keep_up_stops_producers_of_the_old_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hocket.instance.handover.LIMIT", 10_000)
+    old = make_app()
+    async with serving(old) as site:
+        client, first = await joined(site), site.worker
+        left = await WebSocketClient.opened(site)
+        await left.say('40{"gate":1}')
+        await eventually(lambda: len(first.hub.namespaces["/"].sockets) == 2)
+        async with succeeding(site, make_app("new")):
+            count = 0
+            while not first.engine.paused:
+                old.emit("number", count, "x" * 1_000)
+                count += 1
+            assert count < 12
+            with pytest.raises(Overloaded):
+                old.emit("number", count, "")
+            await old.drain()
+            old.emit("number", count, "")
+            for number in range(count + 1):
+                assert (await client.text()).startswith(f'42["number",{number},')
+            old.gate.set()  # type: ignore[attr-defined]
+        client.close()
+        left.close()
+        assert site.alarms.messages == []
 
 
 @asynchronous

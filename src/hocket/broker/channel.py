@@ -128,6 +128,11 @@ class Channel:
         if not self._blocked:
             self._flush()
 
+    @property
+    def is_sent(self) -> bool:
+        """Whether nothing waits to be sent, also of what does not count."""
+        return not self._queue
+
     def _flush(self) -> None:
         self._planned = self._blocked = False
         try:

@@ -32,7 +32,7 @@ from hocket.broker.messages import (
     encode,
 )
 from hocket.broker.roles import WORKER
-from hocket.broker.succession import Answered, LinkTo, Pass
+from hocket.broker.succession import Acked, Answered, LinkTo, Missed, Pass
 
 log = logging.getLogger("hocket")
 
@@ -90,6 +90,7 @@ class LocalBroker:
         self._emitters: set[Channel] = set()
         self.old: Channel | None = None  # to the process that has given its place to this one
         self.left: set[str] = set()  # sessions that it has still
+        self.behind = False  # whether more was published than it took: they end
         self.echoes = True  # whether it is told what is published here: it is not by itself
         self.since: list[Act] | None = None  # what was, since sessions are on their way here
         # To the process that has taken this one's place, which knows the others.
@@ -262,7 +263,7 @@ class LocalBroker:
 
     def _tell_old(self, message: Answered) -> None:
         if self.old is not None:
-            self.old.send(encode(message))
+            self.old.send(encode(message), counts=False)
 
     def answered(self, message: Answered) -> None:
         """The process after this one has heard what this one had asked."""
@@ -354,11 +355,28 @@ class LocalBroker:
             self.echo(message)
 
     def echo(self, message: Act) -> None:
-        """Tell the process before this one what was published, for the sessions that it has."""
-        if self.old is not None and self.left:
-            self.old.send(encode(message))
+        """Tell the process before this one what was published, for the sessions that it has. They
+        end if it does not keep up: nobody else is to wait for what a handler there holds.
+        """
+        if self.old is None or not self.left or self.behind:
+            return
+        if self.old.full:
+            self.fall_behind()
+            return
+        self.old.send(encode(message))
         if self.since is not None:
             self.since.append(message)
+
+    def fall_behind(self) -> None:
+        """The process before this one, and those before that, have missed something."""
+        if self.old is not None and self.left and not self.behind:
+            self.behind = True
+            log.warning(
+                "the process before this one does not keep up: the clients that it has still "
+                "(%d) have to come anew",
+                len(self.left),
+            )
+            self.old.send(encode(Missed()), counts=False)
 
     def tell_everybody(self, message: Message) -> None:
         """All others, of any role."""
@@ -373,7 +391,7 @@ class LocalBroker:
     def send(self, peer: int, message: Message, files: Sequence[int] = ()) -> None:
         """`files` are the link's from now on; of a worker that has gone they are closed."""
         # Nobody is to be stopped for an answer, which may be long: 50,000 sockets are over 16 MiB.
-        self.pass_on(peer, encode(message), files, counts=not isinstance(message, Answer))
+        self.pass_on(peer, encode(message), files, counts=not isinstance(message, Answer | Acked))
 
     def pass_on(
         self, peer: int, data: bytes, files: Sequence[int] = (), counts: bool = True

@@ -171,10 +171,16 @@ class Farewell(Message, frozen=True, tag=32):
     answers: list[bytes]
 
 
+class Missed(Message, frozen=True, tag=33):
+    """More is published than you take: nothing of it is told you any more, and the sessions that
+    you have still are to end, for they would miss something.
+    """
+
+
 # about what the old process had
 Own = Session | LinkTo | Given | Moved | Ended | Coming | Came | Several | Farewell
 FromOld = Own | Pass | Act | Who | Call
-FromNew = Acked | Answered | Answer | Moved | Act | Go
+FromNew = Acked | Answered | Answer | Moved | Act | Go | Missed
 
 _old: Final = msgspec.msgpack.Decoder(FromOld)
 _new: Final = msgspec.msgpack.Decoder(FromNew)

@@ -47,7 +47,7 @@ class Successor:
         if peer == OLD and self._broker is not None:
             self._broker.send(OLD, message)
         else:
-            self._channel.send(encode(Pass(peer, encode(message))))
+            self._channel.send(encode(Pass(peer, encode(message))), counts=False)  # an answer
 
     def ask(self, question: Callable[[int], Question]) -> list[asyncio.Future[Answer | None]]:
         self._ids += 1

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from hocket.broker.base import OLD
 from hocket.broker.channel import MOST_FILES, Channel, close_files
-from hocket.broker.local import LocalBroker
+from hocket.broker.local import LIMIT, LocalBroker
 from hocket.broker.messages import Act, Disconnect, Moved, encode
 from hocket.broker.succession import (
     Acked,
@@ -29,6 +29,7 @@ from hocket.broker.succession import (
     Given,
     Go,
     LinkTo,
+    Missed,
     Pass,
     Session,
     Several,
@@ -39,6 +40,7 @@ from hocket.broker.successor import Successor
 from hocket.errors import TRANSPORT_ERROR
 from hocket.hub.connection import Connection
 from hocket.hub.elsewhere import Elsewhere
+from hocket.hub.engine import WORKERS
 from hocket.hub.socket import Socket
 from hocket.instance.worker import Worker
 from hocket.protocol.http1 import Request
@@ -107,7 +109,7 @@ class Heir:
         worker.engine.pause(MOVING, True)
         self._broker.hold(True)  # what others say is for sessions that are left there, too
         loop = asyncio.get_running_loop()
-        self._broker.old = Channel(loop, socket, self._received, self._ended)
+        self._broker.old = Channel(loop, socket, self._received, self._ended, LIMIT)
 
     def _received(self, data: bytes, files: list[int]) -> None:
         try:
@@ -153,7 +155,10 @@ class Heir:
     def _put_together(self, session: Session, files: list[int]) -> None:
         sockets = set(self._mover.put_together(session, files, self._forward))
         self._broker.left.discard(session.sid)
-        if self._elsewhere is not None:
+        if self._broker.behind:
+            engine = self._worker.engine
+            engine.close(engine.connections[session.sid], TRANSPORT_ERROR)
+        elif self._elsewhere is not None:
             for message in self._broker.since or ():
                 self._elsewhere.catch_up(sockets, message)
 
@@ -198,7 +203,8 @@ class Giver:
         self._worker = worker
         self._loop = asyncio.get_running_loop()
         self._mover = Mover(worker.hub, worker.reactor, worker.http, worker.gateway)
-        self._channel = Channel(self._loop, socket, self._received, lambda: None)
+        pause = partial(worker.engine.pause, WORKERS)  # while the new one does not keep up
+        self._channel = Channel(self._loop, socket, self._received, lambda: None, LIMIT, pause)
         self._successor: Successor
         self._gives = gives
         self.has_given = False
@@ -282,7 +288,7 @@ class Giver:
 
     async def part(self) -> None:
         """Let what was said go out."""
-        await self._until(lambda: not self._channel.pending or self._channel.closed, SETTLE)
+        await self._until(lambda: self._channel.is_sent, SETTLE)
         self._channel.close()
 
     def _can_move(self, last: int) -> bool:
@@ -326,8 +332,11 @@ class Giver:
         worker.hub.elsewhere = Elsewhere(worker.hub, self._successor, has_all=True)
         worker.http.elsewhere = self._pass_on
         if worker.broker is not None:
-            worker.broker.after = lambda peer, data: self._channel.send(encode(Pass(peer, data)))
+            worker.broker.after = self._answer_through
         worker.engine.pause(MOVING, False)
+
+    def _answer_through(self, peer: int, data: bytes) -> None:
+        self._channel.send(encode(Pass(peer, data)), counts=False)
 
     def _sweep(self) -> None:
         self._flush()
@@ -385,7 +394,10 @@ class Giver:
     def _send_parts(self, parts: list[tuple[bytes, int]], files: list[int]) -> None:
         if parts:
             alone = len(parts) == 1
-            self._channel.send(parts[0][0] if alone else encode(Several(parts)), files)
+            data = parts[0][0] if alone else encode(Several(parts))
+            self._channel.send(
+                data, files, counts=False
+            )  # what moves is bounded, and not published
             self._channel.flush()
 
     def _pass_on(self, stream: HttpStream, request: Request, data: bytes) -> bool:
@@ -419,6 +431,8 @@ class Giver:
             self._told(message)
         elif isinstance(message, Go):
             self._let_go(message.sids)
+        elif isinstance(message, Missed):
+            self._end_left()
         elif isinstance(message, Acked):
             self._acked(message)
         elif isinstance(message, Answered):
@@ -433,6 +447,13 @@ class Giver:
             self._worker.hub.elsewhere.read(HERE, message)
         if self._worker.broker is not None:
             self._worker.broker.echo(message)
+
+    def _end_left(self) -> None:
+        """Those who are here still have missed something."""
+        for connection in tuple(self._worker.engine.connections.values()):
+            self._worker.engine.close(connection, TRANSPORT_ERROR)
+        if self._worker.broker is not None:
+            self._worker.broker.fall_behind()
 
     def _acked(self, message: Acked) -> None:
         socket = self._calls.get((message.namespace, message.socket))

@@ -87,6 +87,8 @@ class Relay:
         if request.path in self._paths:
             sid = request.params().get("sid", "")
             if sid in self._broker.left:
+                if self._broker.old is not None and self._broker.old.full:
+                    raise HTTPError(503, "the process that has this session stands still", _RETRY)
                 return OLD
             worker = worker_of(sid)
             if worker != self._worker and self._broker.has(worker):
