@@ -346,6 +346,34 @@ async def test_what_new_code_does_as_it_starts_is_for_those_who_come() -> None:
 
 
 @asynchronous
+async def test_what_new_code_may_do_as_it_starts_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hocket.hub.elsewhere.MOST_BYTES", 10_000)
+    monkeypatch.setattr("hocket.hub.elsewhere.MOST_KEPT", 20)
+    for size, most in ((1_000, 10), (1, 20)):
+        new = make_app("new")
+
+        @new.on_startup
+        def start(new: App = new, size: int = size, most: int = most) -> None:
+            for number in range(most):
+                new.emit("number", number, "x" * size)
+            with pytest.raises(Overloaded):
+                new.emit("too much")
+            with pytest.raises(Overloaded):
+                new.to("all").join("later")
+
+        async with serving(make_app()) as site:
+            client = await joined(site)
+            async with succeeding(site, new):
+                for number in range(most):
+                    assert (await client.text()).startswith(f'42["number",{number},')
+                new.emit("end")
+                assert await client.text() == '42["end"]'
+            client.close()
+
+
+@asynchronous
 async def test_a_message_in_pieces_goes_on_where_it_was() -> None:
     """Half a frame, half a message, half a packet with attachments; text cut inside a character."""
     async with serving(make_app()) as site:

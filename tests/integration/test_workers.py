@@ -316,6 +316,16 @@ async def test_a_worker_that_does_not_keep_up_stops_producers_until_it_does() ->
             await asyncio.sleep(0)
         with pytest.raises(Overloaded, match="another worker does not keep up"):
             app.emit("one more")
+        target = app.to(there.get_sid())
+        with pytest.raises(Overloaded):
+            target.join("x")
+        with pytest.raises(Overloaded):
+            target.leave("x")
+        with pytest.raises(Overloaded):
+            target.disconnect()
+        with pytest.raises(Overloaded):
+            target.set_user("ada")
+        app.local.to("nobody").join("x")  # no other worker is to hear of it
         waiting = asyncio.ensure_future(app.drain())
         await asyncio.sleep(0.05)
         assert not waiting.done()

@@ -43,9 +43,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("hocket")
 
 HERE: Final = How(here=True)
-LOCAL: Final = How(local=True)
-EVERYWHERE: Final = How()
+LOCAL: Final = How(local=True, passed=True)
+EVERYWHERE: Final = How(passed=True)
 MOST_KEPT: Final = 10_000  # acts that wait for those whom they are for; with more, Overloaded
+MOST_BYTES: Final = 16_777_216  # of them together
 PATIENCE: Final = 10.0  # seconds in which another worker must answer; it needs milliseconds
 GRACE: Final = 1.0  # seconds more than a call has, for what another worker's clients answered
 
@@ -172,6 +173,7 @@ class Elsewhere:
         self.has_all = has_all
         # What is done here while those for whom it is are on their way here from a process before.
         self.kept: list[Act] | None = None
+        self._kept_bytes = 0
         self._acts: dict[type, Callable[[int, Any], None]] = {
             Emit: self._emitted,
             Join: self._joins,
@@ -185,7 +187,9 @@ class Elsewhere:
 
     @property
     def full(self) -> bool:
-        return self._broker.full or (self.kept is not None and len(self.kept) >= MOST_KEPT)
+        if self.kept is not None and len(self.kept) >= MOST_KEPT:
+            return True
+        return self._broker.full or self._kept_bytes >= MOST_BYTES
 
     def keep(self) -> None:
         """Nobody is here yet, and nobody else is known: keep what is done, until `go_on`."""
@@ -194,6 +198,7 @@ class Elsewhere:
     def go_on(self) -> None:
         """All are here: what was done is for them, too."""
         kept, self.kept = self.kept or [], None
+        self._kept_bytes = 0
         for act in kept:
             self.read(EMITTER, act)
 
@@ -202,6 +207,7 @@ class Elsewhere:
             self._broker.publish(act)
         else:
             self.kept.append(act)
+            self._kept_bytes += len(encode(act))
 
     # What we want of them
 

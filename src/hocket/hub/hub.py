@@ -101,6 +101,10 @@ class Hub:
     def check_room(self) -> None:
         """Raises Overloaded while more waits than may, for clients or for another worker."""
         self.fanout.check_room()
+        self.check_others()
+
+    def check_others(self) -> None:
+        """Raises Overloaded while more waits for another worker than may."""
         if self.elsewhere is not None and self.elsewhere.full:
             raise Overloaded(
                 "another worker does not keep up: `await app.drain()` waits until it does"

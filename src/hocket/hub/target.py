@@ -66,7 +66,8 @@ def as_user(value: str | None) -> str:
 
 class How(NamedTuple):
     """How an event goes out. `local`: to clients of this worker, or, when it has given its place to
-    another, of that one; `here`: to nobody but clients of this process.
+    another, of that one; `here`: to nobody but clients of this process. `passed`: for another
+    process, which waits by itself while there is no room.
     """
 
     volatile: bool = False
@@ -74,6 +75,7 @@ class How(NamedTuple):
     cursor: str = ""
     local: bool = False
     here: bool = False
+    passed: bool = False
 
 
 _PLAINLY: Final = How()
@@ -251,23 +253,25 @@ class Target:
         return self._present().select(self.rooms, self.excluded)
 
     def join(self, *rooms: str) -> None:
-        """Put all of them into rooms (str). Raises TypeError for what is no str."""
+        """Put all of them into rooms (str). Raises TypeError for what is no str, Overloaded when
+        too much waits for other workers.
+        """
         checked(rooms)
         self._do(lambda it: it.join(*rooms), lambda elsewhere: elsewhere.join(self, rooms))
 
     def leave(self, *rooms: str) -> None:
-        """Take all of them out of rooms (str). Raises TypeError for what is no str."""
+        """Take all of them out of rooms (str). Raises as `join`."""
         checked(rooms)
         self._do(lambda it: it.leave(*rooms), lambda elsewhere: elsewhere.leave(self, rooms))
 
     def disconnect(self, close: bool = False) -> None:
-        """End all of them; with `close` their whole connections."""
+        """End all of them; with `close` their whole connections. Raises Overloaded as `join`."""
         self._do(
             lambda it: it.disconnect(close), lambda elsewhere: elsewhere.disconnect(self, close)
         )
 
     def set_user(self, user: str | None) -> None:
-        """Say who all of them are. Raises TypeError for what is no str."""
+        """Say who all of them are. Raises as `join`."""
         known = as_user(user)
 
         def name(socket: Socket) -> None:
@@ -276,6 +280,10 @@ class Target:
         self._do(name, lambda elsewhere: elsewhere.name(self, known))
 
     def _do(self, here: Callable[[Socket], None], there: Callable[[Elsewhere], None]) -> None:
+        """Raises Overloaded when too much waits for other workers."""
+        if self._elsewhere() is not None and not self._how.passed:
+            self.nsp.hub.check_others()
+
         def do() -> None:
             for socket in self.select():
                 here(socket)
