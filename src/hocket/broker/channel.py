@@ -92,7 +92,7 @@ class Channel:
         # Messages, each with its files and how much it counts against the limit.
         self._queue: deque[tuple[bytes | memoryview, Sequence[int], int]] = deque()
         self._planned = False
-        self._blocked = False
+        self.blocked = False  # the other side takes nothing right now
         self._deaf = False  # the other side takes no more
         self._held = False
         self.pending = 0
@@ -116,7 +116,7 @@ class Channel:
         weight = len(data) + _FILE * len(files) if counts else 0
         self._queue.append((data, files, weight))
         self.pending += weight
-        if not self._planned and not self._blocked:
+        if not self._planned and not self.blocked:
             self._planned = True
             self._loop.call_soon(self._flush)
         if self.pending > self._limit and not self.full:
@@ -125,7 +125,7 @@ class Channel:
 
     def flush(self) -> None:
         """Send now what waits, as far as the other side takes it."""
-        if not self._blocked:
+        if not self.blocked:
             self._flush()
 
     @property
@@ -134,16 +134,16 @@ class Channel:
         return not self._queue
 
     def _flush(self) -> None:
-        self._planned = self._blocked = False
+        self._planned = self.blocked = False
         try:
             while self._queue:
                 self._send_some()
         except BlockingIOError:
-            self._blocked = True
+            self.blocked = True
             self._loop.add_writer(self._socket.fileno(), self._writable)
         except OSError as error:
             if error.errno == errno.ETOOMANYREFS:  # files on their way count for the whole user
-                self._blocked = True
+                self.blocked = True
                 self._loop.call_later(_RETRY, self._flush)
             else:
                 self._end_sending()

@@ -51,7 +51,7 @@ class Link:
     answered.
     """
 
-    __slots__ = ("asked", "channel", "leaving", "peer", "role", "share")
+    __slots__ = ("asked", "channel", "leaving", "peer", "role", "share", "untold")
 
     def __init__(self, peer: int, role: str) -> None:
         self.peer = peer
@@ -59,6 +59,7 @@ class Link:
         self.channel: Channel
         self.leaving = False
         self.share = 0
+        self.untold = False  # whether this one's share is news there that it did not take
         self.asked: dict[int, asyncio.Future[Answer | None]] = {}
 
 
@@ -320,12 +321,16 @@ class LocalBroker:
         """
         self._looks += 1
         is_turn = self._looks % (1 + len(self._links) // SEVERAL) == 0
-        if is_turn and (unchanged or count != self._told):
+        untold = any(link.untold and not link.channel.blocked for link in self._links.values())
+        if is_turn and (unchanged or untold or count != self._told):
             self._announce(count)
 
     def _announce(self, count: int) -> None:
+        """To all but those that take nothing: only the last number is news when they do again."""
         self._told = count
-        self.tell_everybody(Share(count))
+        for link in self._links.values():
+            link.untold = link.channel.blocked
+        self._tell([link for link in self._links.values() if not link.untold], Share(count))
 
     # How full they are
 

@@ -57,6 +57,27 @@ async def test_many_are_told_of_large_changes_at_once_and_of_small_ones_later() 
 
 
 @asynchronous
+async def test_who_takes_nothing_is_told_the_last_number_alone() -> None:
+    """However long it stands still, nothing piles up."""
+    with linked(2) as (one, other):
+        other.hold(True)
+        link = one._links[1]
+        while not link.channel.blocked:
+            one.send(1, Moved("", False, bytes(100_000)))
+            link.channel.flush()
+        waits = link.channel.pending
+        for number in range(1_000):
+            one.tick(number, unchanged=True)
+        assert link.channel.pending == waits
+        other.hold(False)
+        await eventually(lambda: not link.channel.blocked)
+        one.tick(999, unchanged=False)
+        await eventually(lambda: other.shares() == [999])
+        one.tick(999, unchanged=False)  # is no news any more
+        assert not link.channel.pending
+
+
+@asynchronous
 async def test_those_who_count_along_are_told_too_that_nothing_has_changed() -> None:
     with linked(1) as (one, other):
         assert other.emptiest("worker") == 0
