@@ -129,6 +129,31 @@ async def test_a_reload_whose_process_cannot_be_started_leaves_all_as_it_was(
 
 
 @asynchronous
+async def test_emitters_do_not_pile_up_for_a_worker_that_stands_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("hocket.instance.hand.LIMIT", 20_000)
+    program = tmp_path / "app"
+    write(program)
+    async with crew_of(program) as crew:
+        crew.hands = {number: crew.launch(ROLE, number) for number in range(2)}
+        for hand in crew.hands.values():
+            hand.ready.set_result(True)
+        others = []
+        for _ in range(10):  # in one turn: none has read anything
+            ours, theirs = sockets.socketpair()
+            others.append(theirs)
+            crew.hear(ours)
+        assert all(hand.channel.full for hand in crew.hands.values())
+        assert all(hand.channel.pending < 30_000 for hand in crew.hands.values())
+        assert caplog.text.count("an Emitter is turned away") == 4
+        for theirs in others[6:]:
+            assert theirs.recv(1) == b""
+        for theirs in others:
+            theirs.close()
+
+
+@asynchronous
 async def test_a_role_that_does_not_stop_in_time_is_killed_and_no_other(tmp_path: Path) -> None:
     program = tmp_path / "app"
     write(program)

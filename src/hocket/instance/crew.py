@@ -12,7 +12,7 @@ import time
 from typing import Final
 
 from hocket.broker.roles import WORKER
-from hocket.instance.control import AnyMessage, CountAll, Open, Peer, Ready, Stop
+from hocket.instance.control import AnyMessage, CountAll, Hear, Open, Peer, Ready, Stop
 from hocket.instance.hand import Adopted, Hand
 from hocket.instance.roles import Role
 from hocket.instance.totals import Left, Totals
@@ -116,6 +116,15 @@ class Crew:
                 ends = sockets.socketpair()
                 hand.tell(Peer(other.number, other.role.name), ends[0].detach())
                 other.tell(Peer(hand.number, hand.role.name), ends[1].detach())
+
+    def hear(self, emitter: sockets.socket) -> None:
+        """An Emitter has come: some worker takes it on, and none for which too many wait."""
+        ready = [hand for hand in self.of(WORKER) if hand.is_ready and not hand.channel.full]
+        if ready:
+            ready[0].tell(Hear(), emitter.detach())
+        else:
+            log.warning("an Emitter is turned away: no worker takes it")
+            emitter.close()
 
     # And go
 

@@ -8,7 +8,7 @@ import socket as sockets
 import subprocess
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from hocket.broker.channel import Channel, close_files
 from hocket.broker.roles import WORKER
@@ -29,6 +29,10 @@ from hocket.instance.control import (
 )
 from hocket.instance.place import Place, deaf_children
 from hocket.instance.roles import Role
+
+LIMIT: Final = (
+    1_048_576  # bytes that may wait for a process until others are chosen: 128 open files
+)
 
 
 class Process(Protocol):
@@ -96,7 +100,7 @@ class Hand:
         self.counted = Counted()  # what it said last of its numbers
         self._counting: asyncio.Future[bool] | None = None
         self._on_told = told
-        self.channel = Channel(loop, control, self._received, ended)
+        self.channel = Channel(loop, control, self._received, ended, LIMIT)
 
     @classmethod
     def launch(

@@ -21,7 +21,6 @@ import msgspec
 
 from hocket.broker.roles import WORKER
 from hocket.errors import UsageError
-from hocket.instance.control import Hear
 from hocket.instance.crew import Crew
 from hocket.instance.desk import Desk
 from hocket.instance.hand import Adopted, Hand
@@ -202,19 +201,12 @@ class Supervisor:
     def _make_desk(self) -> Desk | None:
         acts = {"reload": self._reloader.reload, "drain": self._drain}
         plan = self._plan
-        return Desk(plan.run_dir, acts, self._hear, plan.desk) if plan.run_dir else None
+        return Desk(plan.run_dir, acts, self._crew.hear, plan.desk) if plan.run_dir else None
 
     async def _drain(self) -> str:
         if not self._stopping.is_set():  # a second one changes nothing
             self._loop.call_soon(self._stop)
         return "draining"
-
-    def _hear(self, emitter: sockets.socket) -> None:
-        """An Emitter has come: some worker takes it on."""
-        ready = [hand for hand in self._crew.of(WORKER) if hand.is_ready]
-        if ready:
-            ready[0].tell(Hear(), emitter.detach())
-        emitter.close()
 
     def _hung_up(self) -> None:
         if is_cut_off(self._plan.with_terminal):
