@@ -110,7 +110,9 @@ SHUTTING_DOWN: Final = "server shutting down"
 SLOW_CONSUMER: Final = "slow-consumer"
 TOKEN_EXPIRED: Final = "token-expired"  # the client's token did, on a live connection
 
-FORBIDDEN: Final = "Forbidden"  # what a client is told where False says that it may not come in
+# What a client is told where False says that it may not come in, or it was sent away before that.
+FORBIDDEN: Final = "Forbidden"
+DISMISSED: Final = "disconnected"
 
 # Why somebody is not let in, or not let do something.
 TOKEN_REQUIRED: Final = "token-required"  # no token, or none that is signed by a key that counts

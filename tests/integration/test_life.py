@@ -378,6 +378,46 @@ async def test_a_thread_may_move_and_end_clients() -> None:
         assert site.sessions == 0
 
 
+def refusing_app(close: bool) -> App:
+    """Tells who connects why it cannot stay; a task of the handler's does so in `/soon`."""
+    app, tasks = App(), set[asyncio.Task[None]]()
+    going = asyncio.Event()
+
+    async def send_away(socket: Socket) -> None:
+        socket.emit("refused", "full")
+        socket.disconnect(close)
+        going.set()
+
+    app.on("connect")(send_away)
+
+    @app.namespace("/soon").on("connect")
+    async def connect(socket: Socket) -> None:
+        tasks.add(asyncio.create_task(send_away(socket)))
+        await going.wait()
+
+    return app
+
+
+@pytest.mark.parametrize("close", [False, True])
+@pytest.mark.parametrize("name", ["", "/soon,"])
+@asynchronous
+async def test_who_is_sent_away_in_connect_hears_why(name: str, close: bool) -> None:
+    last = [f'42{name}["refused","full"]', f"41{name}"]
+    async with serving(refusing_app(close)) as site:
+        async with await WebSocketClient.opened(site) as client:
+            await client.say(f"40{name}")
+            assert (await client.text()).startswith(f'40{name}{{"sid":')
+            assert [await client.text() for _ in last] == last
+            if close:
+                assert await client.close_code() == 1000
+        polling = await PollingClient.opened(site)
+        await polling.post(f"40{name}")
+        first, *rest = await polling.hear()
+        assert (first[: len(name) + 2], rest) == (f"40{name}", last)
+        if close:
+            assert await polling.hear() == ["1"]
+
+
 @asynchronous
 async def test_volatile_events_are_dropped_for_who_does_not_poll() -> None:
     app = App()

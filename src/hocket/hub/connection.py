@@ -130,9 +130,12 @@ class StandIn(Connection):
         mark: up to which fan-out it is served.
         limit: bytes that it may keep behind the first packet, which may be of any size as in other
             outboxes.
+
+    `leaves`: whether the app has sent the socket away meanwhile, alone (False) or with its whole
+    connection (True); None: it has not.
     """
 
-    __slots__ = ("_left", "packets")
+    __slots__ = ("_left", "leaves", "packets")
 
     def __init__(self, socket: Socket, mark: int, limit: int) -> None:
         self.sid = socket.connection.sid
@@ -143,6 +146,7 @@ class StandIn(Connection):
         self.sockets = (socket,)
         self.outbox = self
         self.packets: list[EncodedPacket] = []
+        self.leaves: bool | None = None
         self._left = limit
 
     def put(self, connection: Connection, packet: EncodedPacket) -> None:
@@ -154,3 +158,8 @@ class StandIn(Connection):
         if self._left < 0:
             connection = self.sockets[0].connection
             connection.transport.overflow(connection)  # it may have moved to another one meanwhile
+
+    def leave(self, close: bool) -> None:
+        """The last for the socket is here."""
+        self.outbox = CLOSED
+        self.leaves = close or bool(self.leaves)

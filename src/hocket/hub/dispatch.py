@@ -16,9 +16,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
 from typing import Any, Final
 
-from hocket.errors import FORBIDDEN, ConnectError
+from hocket.errors import DISMISSED, FORBIDDEN, ConnectError
 from hocket.hub.calls import ack_args
-from hocket.hub.connection import Connection
+from hocket.hub.connection import Connection, StandIn
 from hocket.hub.engine import Loop
 from hocket.hub.handlers import Handler
 from hocket.hub.socket import Socket
@@ -190,6 +190,7 @@ class Dispatcher:
         context = copy_context()
         try:
             for at, step in enumerate(steps):
+                _check_stays(socket)
                 step.calls += 1
                 began = self._clock()
                 try:
@@ -229,6 +230,7 @@ class Dispatcher:
     ) -> None:
         try:
             for step in steps:
+                _check_stays(socket)
                 step.calls += 1
                 _check(await self._call(step, socket, *step.fit([auth])))
         except (Exception, asyncio.CancelledError) as error:
@@ -293,6 +295,12 @@ def _check(result: Any) -> None:
     """False refuses, as it does in `on_handshake`. Raises ConnectError."""
     if result is False:
         raise ConnectError(FORBIDDEN)
+
+
+def _check_stays(socket: Socket) -> None:
+    """Who was sent away before its `connect` handler has begun is refused. Raises ConnectError."""
+    if isinstance(socket.end, StandIn) and socket.end.leaves is not None:
+        raise ConnectError(DISMISSED)
 
 
 def _given(coroutine: Coroutine[Any, Any, Any], giver: Handler) -> Handler:

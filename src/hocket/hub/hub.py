@@ -12,6 +12,7 @@ import msgspec
 
 from hocket.errors import (
     CLIENT_LEFT,
+    DISMISSED,
     SERVER_CLOSED,
     SERVER_LEFT,
     ConnectError,
@@ -254,10 +255,10 @@ class Hub:
         if socket.state != CONNECTING:
             return
         connection, stand_in = socket.connection, socket.end
-        answer, held = socketio.connected(socket.nsp.name, socket.id), None
+        answer, held, leaves = socketio.connected(socket.nsp.name, socket.id), None, None
         if isinstance(stand_in, StandIn):
             self.fanout.catch_up(stand_in)
-            held = stand_in.packets
+            held, leaves = stand_in.packets, stand_in.leaves
             stand_in.outbox = CLOSED
         if held:
             self.fanout.send_all(connection, [EncodedPacket(answer), *held])
@@ -270,6 +271,8 @@ class Hub:
         socket.nsp.everyone.changed()
         for room in socket.joined:
             room.changed()
+        if leaves is not None:
+            self.disconnect(socket, leaves)
 
     def _refuse(self, socket: Socket, error: ConnectError) -> None:
         if socket.state == CONNECTING:
@@ -282,16 +285,27 @@ class Hub:
             self.fanout.send(socket.connection, packet)
 
     def disconnect(self, socket: Socket, close: bool) -> None:
-        """The server ends a socket, or its whole connection."""
-        connection = socket.connection
+        """The server ends a socket, or its whole connection. One whose `connect` handler still runs
+        goes when that has let it in, behind all that it was told until now.
+        """
+        connection, stand_in = socket.connection, socket.end
+        if isinstance(stand_in, StandIn) and socket.nsp.handlers.connect is not None:
+            self.fanout.catch_up(stand_in)
+            stand_in.leave(close)
+            return
         for each in connection.sockets if close else (socket,):
-            if each.state == CONNECTING:
-                self._refuse(each, ConnectError("disconnected"))
-            elif each.state != ENDED:  # another one's `disconnect` handler may have ended it
-                self.fanout.send(connection, socketio.encode(socketio.DISCONNECT, each.nsp.name))
-                self._end(each, SERVER_LEFT)
+            self.dismiss(each)
         if close or not connection.transport.answers:  # who only listens cannot enter another one
             self.engine.close(connection, SERVER_CLOSED)
+
+    def dismiss(self, socket: Socket) -> None:
+        """End a socket now; one that is not in yet is refused."""
+        if socket.state == CONNECTING:
+            self._refuse(socket, ConnectError(DISMISSED))
+        elif socket.state != ENDED:  # another one's `disconnect` handler may have ended it
+            goodbye = socketio.encode(socketio.DISCONNECT, socket.nsp.name)
+            self.fanout.send(socket.connection, goodbye)
+            self._end(socket, SERVER_LEFT)
 
     def _end(self, socket: Socket, reason: str) -> None:
         """The socket is gone: out of its rooms, its calls given up, its `disconnect`

@@ -236,7 +236,9 @@ class Socket:
 
     def disconnect(self, close: bool = False) -> None:
         """End this socket; with `close` the whole connection, with all its namespaces. The client
-        does not reconnect by itself.
+        does not reconnect by itself. While its `connect` handler runs: once that has returned, so
+        that the client hears that it was in and what it was told; raise ConnectError to refuse it.
+        In a middleware it refuses.
         """
         self._do(
             lambda: self.nsp.hub.disconnect(self, close), lambda moved: moved.disconnect(close)

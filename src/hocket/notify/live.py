@@ -221,7 +221,7 @@ class Live:
         except Exception:
             log.exception("internal error in live notifications")
             if not _gone(socket):
-                self._hub.disconnect(socket, close=False)
+                self._hub.dismiss(socket)
         finally:
             self.late.pop(socket, None)
 

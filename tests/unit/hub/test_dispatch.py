@@ -18,6 +18,7 @@ from hocket import App
 from hocket.errors import ConnectError
 from hocket.hub.connection import Connection
 from hocket.hub.dispatch import NO_ACK
+from hocket.hub.handlers import Handlers
 from hocket.hub.handshake import Handshake
 from hocket.hub.socket import Socket
 from hocket.hub.target import Target
@@ -335,15 +336,100 @@ def test_who_overflows_while_connect_ends_gets_nothing_with_a_hole_in_it(
     assert got == [0, 1, 2, 3, "last"][: len(got)]
 
 
-def test_a_handler_cannot_end_its_own_client_twice_by_disconnecting_in_connect() -> None:
-    def connect(socket: Socket) -> None:
+class Turn:
+    def __await__(self) -> Any:
+        yield
+
+
+def parting(close: bool, ends: list[str]) -> list[Handlers]:
+    """Handlers of a client that is told why, and then sent away: at once, and over several turns
+    of the loop. Others are told something in between.
+    """
+
+    def before(socket: Socket) -> None:
+        socket.join("a")
+        socket.emit("why", 1)
+        Target(socket.nsp, ("a",)).emit("all", 2)
+
+    def after(socket: Socket) -> None:
+        socket.emit("why", 3)
+        socket.disconnect(close)
         socket.disconnect()
+        socket.emit("late")
+        Target(socket.nsp, ("a",)).emit("late")
         assert not socket.connected
 
-    world = World(handlers(connect=connect))
+    def at_once(socket: Socket) -> None:
+        before(socket)
+        after(socket)
+
+    async def later(socket: Socket) -> None:
+        await Turn()
+        before(socket)
+        await Turn()
+        after(socket)
+        await Turn()
+        Target(socket.nsp).emit("late")
+
+    def ended(socket: Socket, reason: str) -> None:
+        ends.append(reason)
+
+    return [handlers(connect=connect, disconnect=ended) for connect in (at_once, later)]
+
+
+@pytest.mark.parametrize("inline", [0, 64], ids=["in slices", "at once"])
+@pytest.mark.parametrize("close", [False, True], ids=["socket", "connection"])
+@pytest.mark.parametrize("kind", [0, 1], ids=["def", "async def"])
+def test_who_is_sent_away_in_connect_hears_why(kind: int, close: bool, inline: int) -> None:
+    ends: list[str] = []
+    world = World(static={"/b": parting(close, ends)[kind], "/c": handlers()})
+    world.hub.fanout._inline = inline
+    connection = world.transport.open()
+    for name in ("/", "/c"):
+        world.join(connection, namespace=name)
+    heard = world.transport.texts(connection.fd)
+    fd = connection.fd
+    world.engine.receive_text(connection, b"40/b,")
+    settle(world)
+    told = world.transport.texts(fd)[len(heard) :]
+    assert told[0].startswith('40/b,{"sid":')
+    others = ["41", "41/c,"] if close else []
+    assert told[1:4] == ['42/b,["why",1]', '42/b,["all",2]', '42/b,["why",3]']
+    assert told[4:] == [*others, "41/b,"]
+    assert ends == ["server namespace disconnect"]
+    assert connection.closed == close
+    assert [socket.namespace for socket in connection.sockets] == ([] if close else ["/", "/c"])
+    assert world.hub.namespaces["/b"].rooms == {}
+
+
+@pytest.mark.parametrize("kind", [0, 1], ids=["def", "async def"])
+def test_who_is_refused_hears_nothing_else_also_when_sent_away_before(kind: int) -> None:
+    def connect(socket: Socket) -> None:
+        socket.emit("never")
+        socket.disconnect()
+        raise ConnectError("no")
+
+    world = World(handlers(connect=both(connect)[kind]))
     connection, told = connected(world)
-    assert told == ['44{"message":"disconnected"}']
-    assert connection.sockets == ()
+    assert (told, connection.sockets) == (['44{"message":"no"}'], ())
+
+
+@pytest.mark.parametrize("has_connect", [False, True])
+@pytest.mark.parametrize("kind", [0, 1], ids=["def", "async def"])
+def test_a_middleware_that_disconnects_refuses(kind: int, has_connect: bool) -> None:
+    seen: list[str] = []
+
+    def middleware(socket: Socket) -> None:
+        socket.emit("never")
+        Target(socket.nsp).emit("never")
+        socket.disconnect()
+
+    connect = {"connect": lambda socket: seen.append("connect")} if has_connect else {}
+    world = World(handlers(**connect))
+    world.handlers.add_middleware(both(middleware)[kind])
+    connection, told = connected(world)
+    assert (told, connection.sockets) == (['44{"message":"disconnected"}'], ())
+    assert seen == []
 
 
 # on_handshake
@@ -415,11 +501,6 @@ def test_handlers_of_two_clients_do_not_wait_for_each_other() -> None:
 
 
 # The watchdog
-
-
-class Turn:
-    def __await__(self) -> Any:
-        yield
 
 
 def holding(world: World, seconds: float) -> dict[str, Callable[..., Any]]:

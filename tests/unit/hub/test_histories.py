@@ -93,6 +93,7 @@ class Member:
         self.refused = False
         self.rooms: set[str] = set()
         self.held: list[str] | None = []
+        self.leaves: bool | None = None  # sent away while its handler runs; with the connection?
 
 
 class Client:
@@ -251,6 +252,8 @@ class History:
                 self.expect(other, them, token)
 
     def expect(self, client: Client, member: Member, token: str) -> None:
+        if member.leaves is not None:
+            return
         (client.want if member.held is None else member.held).append(token)
         if client.slow and token in self.volatile:
             client.may_miss.add(token)
@@ -303,7 +306,12 @@ class History:
         """The `connect` handler may have ended."""
         if member.held is None or member.socket.state == CONNECTING:
             return
-        if member.socket.state == CONNECTED:
+        if member.leaves is not None and not member.refused:
+            self.seen["sent away on the way in"] += 1
+            client.want += [connected(member.socket), *member.held]
+            member.held = None
+            self.expect_end(client, member, member.leaves)
+        elif member.socket.state == CONNECTED:
             self.seen["held packets"] += len(member.held)
             if (greeting := self.greetings.get(member.socket.id)) is not None:
                 member.rooms.add("a")
@@ -325,19 +333,22 @@ class History:
         for member in pick(client, how):
             fine = not client.slow and client.connection.fd not in self.kernel.broken
             fine = fine and client.connection.outbox is not LOST  # it has overflowed: no goodbye
-            ended = [
-                client.members[socket.namespace]
-                for socket in (client.connection.sockets if what & 1 else (member.socket,))
-            ]
-            member.socket.disconnect(close=bool(what & 1))
-            for each in ended:
-                refusal = f'44{prefix(each.socket)}{{"message":"disconnected"}}'
-                goodbye = f"41{prefix(each.socket)}"
-                client.want.append(goodbye if each.held is None else refusal)
-                del client.members[each.socket.namespace]
-            if what & 1:
-                client.want.append(CLOSE)
-                client.complete = fine
+            close = bool(what & 1)
+            member.socket.disconnect(close)
+            if member.held is not None:  # goes when its handler has ended
+                member.leaves = close or bool(member.leaves)
+                continue
+            self.expect_end(client, member, close)
+            client.complete = close and fine
+
+    def expect_end(self, client: Client, member: Member, close: bool) -> None:
+        for each in list(client.members.values()) if close else [member]:
+            refusal = f'44{prefix(each.socket)}{{"message":"disconnected"}}'
+            goodbye = f"41{prefix(each.socket)}"
+            client.want.append(goodbye if each.held is None else refusal)
+            del client.members[each.socket.namespace]
+        if close:
+            client.want.append(CLOSE)
 
     def step_close(self, client: Client, what: int, how: int) -> None:
         if what % 3 == 0:
@@ -495,5 +506,11 @@ def test_everybody_gets_exactly_what_the_model_says(monkeypatch: pytest.MonkeyPa
             pytest.fail(f"history {seed}, shortened:\n{shortest(steps)}\n{wrong}")
     # The histories would prove nothing if none of this happened in them.
     assert seen["unfinished slices"] > HISTORIES // 2
-    for name in ("held packets", "backlogs", "closed in a fan-out", "moves"):
+    for name in (
+        "held packets",
+        "backlogs",
+        "closed in a fan-out",
+        "moves",
+        "sent away on the way in",
+    ):
         assert seen[name] > 100, (name, seen)
