@@ -210,9 +210,10 @@ def test_a_run_dir_that_cannot_be_is_said_before_anybody_comes(tmp_path: Path, c
         assert server.lines() == []
 
 
+@each_count
 @asynchronous
-async def test_a_second_drain_hurries_nobody(tmp_path: Path) -> None:
-    with serving(tmp_path, 2, HOCKET_DRAIN_TIME="1.5") as (server, url, run_dir):
+async def test_a_second_drain_hurries_nobody(tmp_path: Path, count: int) -> None:
+    with serving(tmp_path, count, HOCKET_DRAIN_TIME="1.5") as (server, url, run_dir):
         clients = [await joined(url, "{}") for _ in range(20)]
         for _ in range(2):
             with connect(run_dir, "drain") as asked:

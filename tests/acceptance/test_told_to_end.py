@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from hocket.instance.desk import ask
 from tests.integration.programs import SOURCE, WITHIN, environment, program
 from tests.support import WebSocketClient, asynchronous
 
@@ -61,6 +62,22 @@ def test_what_does_not_end_is_cut_off_and_said(tmp_path: Path, event: str, worke
         else:
             assert server.status() == 0
             server.said("does not end within 1 s: it is killed")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_drain_has_the_same_limit(tmp_path: Path, workers: str) -> None:
+    source = "from hocket.instance import place, foreground\n"
+    source += "place.STOPPING = foreground.STOPPING = 1.0\n"
+    (tmp_path / "sitecustomize.py").write_text(source)
+    (tmp_path / "main.py").write_text(HOLDING)
+    env = {"PYTHONPATH": f"{tmp_path}:{SOURCE}", "HOCKET_RUN_DIR": "run"}
+    command = [*HOCKET, "run", "main:app", "--port", "0", "--workers", workers]
+    with program(*command, cwd=tmp_path, env=env) as server:
+        say(server.url(), '42["never ends"]')
+        assert ask(str(tmp_path / "run"), "drain") == "draining"
+        assert server.status() == (1 if workers == "1" else 0)
+        one, several = "Timeout (0:00:01)!", "does not end within 1 s: it is killed"
+        server.said(one if workers == "1" else several)
 
 
 THREADS = {

@@ -208,7 +208,8 @@ class Foreground:
             self._worker.broker.hear(emitter)
 
     async def _drain(self) -> str:
-        self._stop.set()
+        if not self._stop.is_set():  # a second one changes nothing
+            signal.raise_signal(signal.SIGTERM)  # the same end, within the same time
         return "draining"
 
     async def _ask_to_reload(self) -> str:
