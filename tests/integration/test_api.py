@@ -422,6 +422,13 @@ async def test_pages_of_listed_origins_may_read_what_routes_answer() -> None:
                 answer = await wire.request("GET", path, *other)
                 assert answer["access-control-allow-origin"] == "", (path, other)
                 assert answer["vary"] == "origin"
+        for method, path, status in (("GET", "/nothing", 404), ("POST", "/plain", 405)):
+            answer = await wire.request(method, path, ELSEWHERE)
+            assert answer.status == status
+            assert answer["access-control-allow-origin"] == "https://shop.example"
+            assert answer["vary"] == "origin"
+            answer = await wire.request(method, path, "Origin: https://evil.example")
+            assert (answer["access-control-allow-origin"], answer["vary"]) == ("", "origin")
         for path in ("/own", "/ownly"):  # which say it themselves, and once
             answer = await wire.request("GET", path, ELSEWHERE)
             assert answer["access-control-allow-origin"] == "*"
@@ -435,6 +442,9 @@ async def test_pages_of_listed_origins_may_read_what_routes_answer() -> None:
         assert (await wire.request("OPTIONS", "/plain", *evil)).status == 405
         assert (await wire.request("OPTIONS", "/plain")).status == 405
         assert (await wire.request("OPTIONS", "/nothing", *ASKS)).status == 404
+        large = await wire.request("PUT", "/plain", ELSEWHERE, body=bytes(1_000_001))
+        assert large.status == 413
+        assert large["access-control-allow-origin"] == "https://shop.example"
 
 
 @asynchronous

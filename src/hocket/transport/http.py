@@ -35,6 +35,7 @@ ANY_SIZE: Final = 1 << 62  # of a body that is not kept
 MOST_LARGE: Final = 4  # bodies over `max_body` that a worker holds at a time: 64 MiB of the API's
 PROGRESS: Final = 16_384  # bytes of such a body that must come in each `request_timeout`
 TLS: Final = b"\x16"  # how a client's hello begins: a handshake record (RFC 8446 section 5.1)
+ALLOWS: Final = b"access-control-allow-origin"
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 log = logging.getLogger("hocket")
@@ -101,6 +102,8 @@ class HttpTransport:
         self.takeovers: Collection[str] = ()
         self.explain: Explain = _plainly
         self.date: Callable[[], tuple[Field, ...]] = tuple  # the Date of errors
+        # The header fields with which pages may read those that do not say it themselves.
+        self.cors: Callable[[Request], Iterable[Field]] = _for_nobody
         self.handle: Callable[[HttpStream, Request, bytes], None] = _nothing_here
         # Takes over a stream that asks for a WebSocket, with what came behind its head; False: the
         # request is to be answered as if it did not ask (RFC 9110 section 7.8).
@@ -385,10 +388,14 @@ class HttpTransport:
 
     def _explained(self, request: Request | None, error: HTTPError) -> tuple[list[Field], bytes]:
         """The header fields and the body; of a field that both say, what the explanation does."""
-        fields, body = self.explain(request, error) or _in_text(error)
+        explained = self.explain(request, error)
+        fields, body = explained or _in_text(error)
         fields = [*self.date(), *fields]
         said = {name for name, _ in fields}
-        return [*fields, *(field for field in error.fields if field[0] not in said)], body
+        fields += [field for field in error.fields if field[0] not in said]
+        if explained is None and request and all(name != ALLOWS for name, _ in fields):
+            fields += self.cors(request)
+        return fields, body
 
     def error_response(self, error: HTTPError, request: Request) -> bytes:
         """The answer to a request that cannot be served."""
@@ -466,6 +473,10 @@ def _in_text(error: HTTPError) -> tuple[Iterable[Field], bytes]:
 
 def _plainly(request: Request | None, error: HTTPError) -> None:
     """In plain text."""
+
+
+def _for_nobody(request: Request) -> tuple[Field, ...]:
+    return ()
 
 
 def _no_upgrade(stream: HttpStream, request: Request, rest: bytes) -> bool:

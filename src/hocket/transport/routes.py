@@ -17,7 +17,7 @@ from hocket.hub.declaring import check_function, name_of, takes
 from hocket.hub.engine import Loop
 from hocket.protocol.encoding import encode_json
 from hocket.protocol.http1 import Field, Request, keep_field, response
-from hocket.transport.http import HttpTransport
+from hocket.transport.http import ALLOWS, HttpTransport
 from hocket.transport.origins import Origins
 from hocket.transport.refusals import refusal_of
 from hocket.transport.stream import HttpStream
@@ -56,7 +56,6 @@ def _answer(result: Any) -> tuple[int, tuple[Field, ...], bytes]:
 # segments and what begins an escape.
 _PLAIN = frozenset(chr(code) for code in range(0x21, 0x7F)) - {"/", "%"}
 _SAFE = "".join(_PLAIN) + "/"
-_ALLOWS = b"access-control-allow-origin"
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 
 
@@ -212,6 +211,7 @@ class RouteRunner:
         self._now = -1
         self._date_field: Field = (b"date", b"")
         http.date = lambda: (self.date(),)
+        http.cors = self._cors
 
     @property
     def answers_preflights(self) -> bool:
@@ -316,8 +316,6 @@ class RouteRunner:
                 extra={"method": request.method, "path": request.path},
             )
             answer = HTTPError(500, "internal error")
-        if all(name != _ALLOWS for name, _ in answer.fields):
-            answer.fields = (*answer.fields, *self._cors(request))
         if stream.busy:
             self._http.answer(stream, self._http.error_response(answer, request))
 
@@ -329,7 +327,7 @@ def _with(fields: list[Field], answer: AsgiApp) -> AsgiApp:
         async def say(message: Any) -> None:
             if message["type"] == "http.response.start":
                 said = message.get("headers", ())
-                if all(name.lower() != _ALLOWS for name, _ in said):
+                if all(name.lower() != ALLOWS for name, _ in said):
                     message = {**message, "headers": [*said, *fields]}
             await send(message)
 
