@@ -420,6 +420,67 @@ async def test_a_client_that_leaves_is_noticed() -> None:
 
 
 @asynchronous
+async def test_who_says_no_more_hears_what_it_asked_for() -> None:
+    """As `nc -N` does: also what is read of its request, and asked behind it, afterwards."""
+    gate = asyncio.Event()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError
+        await gate.wait()
+        message = await receive()
+        await send(start())
+        for part in (message["body"], bytes(100_000), b"end"):
+            await send(body(part, True))
+        await send(body(b""))
+
+    async with mounting(slow, max_outbox=20_000) as site:
+        for count in (1, 2):
+            gate.clear()
+            wire = await Wire.to(site, receive_buffer=4096)
+            await wire.send((head(site.host, "/", "POST", "Content-Length: 3") + b"abc") * count)
+            wire.end_sending()
+            await eventually(lambda: any(stream.ending for stream in site.worker.http.streams()))
+            gate.set()
+            for _ in range(count):
+                assert (await wire.answer()).body == b"abc" + bytes(100_000) + b"end"
+            assert await wire.is_closed()
+        await eventually(lambda: site.open_files == 0)
+        assert site.alarms.messages == []
+
+
+@pytest.mark.parametrize("feeds", [False, True])
+@asynchronous
+async def test_who_has_gone_is_not_kept_by_an_application_that_does_not_ask(feeds: bool) -> None:
+    """Its end alone does not say that it hears nothing: a write does, or `request_timeout`."""
+    begun, never, gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def silent(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError
+        begun.set()
+        try:
+            await send(start())
+            while feeds:
+                await send(body(b"data: 1\n\n", True))
+                await asyncio.sleep(0)
+            await never.wait()
+            await send(body(b"at last"))
+        except ConnectionError:
+            gone.set()
+
+    async with mounting(silent, request_timeout=30.0 if feeds else 0.4) as site:
+        wire = await Wire.to(site)
+        await wire.send(head(site.host, "/"))
+        await begun.wait()
+        wire.close()
+        await eventually(lambda: site.open_files == 0)
+        never.set()
+        await gone.wait()
+        assert site.alarms.messages == []
+
+
+@asynchronous
 async def test_a_client_that_reads_slowly_is_waited_for() -> None:
     sent: list[int] = []
 

@@ -102,6 +102,25 @@ async def test_half_a_body_is_not_taken_for_a_whole_one(framing: str) -> None:
         assert site.alarms.messages == []
 
 
+@asynchronous
+async def test_who_says_no_more_hears_what_it_asked_for() -> None:
+    gate = threading.Event()
+
+    def slow(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        gate.wait()
+        start_response("200 OK", [])
+        return [environ["wsgi.input"].read(), b" and more"]
+
+    async with serving(mounted(slow)) as site, await Wire.to(site) as wire:
+        await wire.send(head(wire.host, "/old", "POST", "Content-Length: 3") + b"abc")
+        wire.end_sending()
+        await eventually(lambda: any(stream.ending for stream in site.worker.http.streams()))
+        gate.set()
+        assert (await wire.answer()).body == b"abc and more"
+        assert await wire.is_closed()
+        assert site.alarms.messages == []
+
+
 @pytest.mark.parametrize("how", ["leaves", "is told too much"])
 @asynchronous
 async def test_a_response_that_cannot_go_on_frees_its_thread(how: str) -> None:

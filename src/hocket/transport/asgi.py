@@ -96,7 +96,7 @@ class Exchange:
         self._start: tuple[int, list[Field]] | None = None  # a response's, until its body begins
         self._left: int | None = None
         self._waiting: asyncio.Event | None = None  # of all that wait in `receive`
-        stream.on_abort = self._abort
+        stream.on_abort, stream.on_end = self._abort, self._wake
 
     async def run(self, app: AsgiApp, scope: Scope) -> None:
         """Call the application. What it raises is logged, and the client gets a 500 or a broken
@@ -154,11 +154,16 @@ class Exchange:
             waiting.set()
 
     async def receive(self) -> Message:
-        """The application's `receive`."""
+        """The application's `receive`. A client that says no more may still listen for the answer:
+        whoever asks for more than the request takes it for gone, which most are.
+        """
         if self._awaited and not self._started:
             self._awaited = False
             self._http.send(self._stream, CONTINUE)
         while not (self._parts or self._gone or self._complete or (self._whole and not self._told)):
+            if self._whole and self._stream.ending:
+                self._http.cut(self._stream)
+                break
             if self._waiting is None:
                 self._waiting = asyncio.Event()
             await self._waiting.wait()

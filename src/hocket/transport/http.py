@@ -178,7 +178,7 @@ class HttpTransport:
         within `request_timeout`: most have gone. Who wants to know when it goes is told so.
         """
         is_owed = (stream.busy and stream.request is None) or stream.backlog is not None
-        if not is_owed or stream.on_abort is not None:
+        if not is_owed or (stream.on_abort is not None and stream.on_end is None):
             self.cut(stream)
             return
         stream.ending, stream.since = True, self._wheel.now
@@ -187,6 +187,8 @@ class HttpTransport:
             stream.keep_alive = False
             if not stream.busy and not stream.leaving:
                 self.leave(stream)
+        if stream.on_end is not None:
+            stream.on_end()
 
     def cut(self, stream: HttpStream) -> None:
         """The connection ends now. What came and what waited go with it: the wheel keeps the stream
@@ -201,7 +203,7 @@ class HttpTransport:
     failed = cut
 
     def _abort(self, stream: HttpStream) -> None:
-        on_abort, stream.on_abort = stream.on_abort, None
+        on_abort, stream.on_abort, stream.on_end = stream.on_abort, None, None
         if on_abort is not None:
             on_abort()
         self.out.wake(stream)
@@ -421,7 +423,8 @@ class HttpTransport:
 
     def done(self, stream: HttpStream) -> None:
         """The response is complete."""
-        stream.busy, stream.on_abort, stream.since = False, None, self._wheel.now
+        stream.busy, stream.since = False, self._wheel.now
+        stream.on_abort = stream.on_end = None
         self._lighten(stream)
         if stream.body is not None:  # answered before its body was read: what comes is not a head
             stream.request = stream.body = stream.intake = None

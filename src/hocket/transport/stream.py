@@ -34,16 +34,16 @@ class HttpStream:
     `buffer` is what has come and is not read yet, `body` the body on its way, to `intake` if that
     wants it as it comes; `busy` while a request waits for its answer, with `keep_alive` as that
     request wants it; `on_abort` is called when the client goes meanwhile; `ending` once it says no
-    more. `since` is the wheel tick of the last progress, `got` what has come of a body since then.
-    `is_large`: it holds one of the few bodies over `max_body`, `may_be_large`: it may come to that.
-    `peer` and `over_tls`: who connected, and how; `address` and `secure`: the same of the client of
-    the present request.
+    more, of which `on_end` is told: without one, `on_abort` is. `since` is the wheel tick of the
+    last progress, `got` what has come of a body since then. `is_large`: it holds one of the few
+    bodies over `max_body`, `may_be_large`: it may come to that. `peer` and `over_tls`: who
+    connected, and how; `address` and `secure`: the same of the client of the present request.
     """
 
     __slots__ = (
         "address", "backlog", "body", "buffer", "busy", "ending", "fd", "got", "intake", "is_large",
-        "keep_alive", "leaving", "may_be_large", "on_abort", "on_room", "over_tls", "peer",
-        "request", "secure", "since", "transport",
+        "keep_alive", "leaving", "may_be_large", "on_abort", "on_end", "on_room", "over_tls",
+        "peer", "request", "secure", "since", "transport",
     )  # fmt: skip
 
     def __init__(self, transport: HttpTransport, fd: int, peer: str, over_tls: bool) -> None:
@@ -61,6 +61,7 @@ class HttpStream:
         self.leaving = False
         self.backlog: Backlog | None = None
         self.on_abort: Callable[[], None] | None = None
+        self.on_end: Callable[[], None] | None = None
         self.on_room: asyncio.Event | None = None
         self.since = 0
 
