@@ -161,6 +161,20 @@ async def test_a_request_byte_by_byte() -> None:
         assert bodies == [b"abc"]
 
 
+@pytest.mark.parametrize("piece", [1, 1_000])
+@asynchronous
+async def test_a_body_may_be_followed_by_a_line_of_its_own(piece: int) -> None:
+    """RFC 9112 section 2.2: one empty line before a request is nothing."""
+    bodies: list[bytes] = []
+    async with serving(app_with_uploads(bodies)) as site, await Wire.to(site) as wire:
+        said = head(site.host, "/upload", "POST", "Content-Length: 3") + b"abc\r\n"
+        said += head(site.host, "/admin")
+        for at in range(0, len(said), piece):
+            await wire.send(said[at : at + piece])
+        assert [(await wire.answer()).body for _ in range(2)] == [b"kept", b"secret"]
+        assert bodies == [b"abc", b"the handler of /admin ran"]
+
+
 @asynchronous
 async def test_errors_have_a_date_and_say_what_is_too_long() -> None:
     async with serving(app_with_uploads([])) as site:

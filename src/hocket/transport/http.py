@@ -260,6 +260,8 @@ class HttpTransport:
 
     def _read_head(self, stream: HttpStream, data: bytes) -> bytes | None:
         """Take a head off `data`; what is left of it, or None if that is kept for later."""
+        if data.startswith(b"\r\n"):  # old clients end a body with a line of its own
+            data = data[2:]  # RFC 9112 section 2.2
         end = data.find(HEAD_END, 0, MAX_HEAD)
         if end < 0:
             if len(data) >= MAX_HEAD:
