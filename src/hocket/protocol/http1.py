@@ -91,6 +91,12 @@ class Request:
     def has(self, name: bytes) -> bool:
         return name in self._values
 
+    def set_host(self, host: bytes) -> None:
+        """In place of what Host says, for whoever reads that field too."""
+        self.host = self._values[b"host"] = host
+        others = [field for field in self._fields if field[0] != b"host"]
+        self._fields = [(b"host", host), *others]
+
     def again(self, head: bytes, name: bytes, value: bytes) -> Request:
         """The same request, come as `head`, where `value` is what the field `name` says."""
         request: Request = Request.__new__(Request)
@@ -181,7 +187,7 @@ def parse_head(head: bytes) -> Request:
     authority = _set_target(request, sink.target)
     _check_host(request)
     if authority:
-        request.host = authority
+        request.set_host(authority)
     _set_length(request)
     if request.has(b"expect"):
         said = request.get(

@@ -234,6 +234,17 @@ def test_the_host_of_an_absolute_target_counts() -> None:
     assert (request.host, request.path) == (b"b:1", "/p")
 
 
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+def test_whoever_reads_the_host_field_is_told_the_host_of_an_absolute_target(
+    version: bytes,
+) -> None:
+    """RFC 9112 section 3.2.2: an application that looks at it takes no other host than we do."""
+    said = [b"A: 1", b"Host: a"] if version == b"1.1" else [b"A: 1"]
+    request = http1.parse_head(head(b"GET HTTP://b:1/p HTTP/" + version, *said))
+    assert request.fields == [(b"host", b"b:1"), (b"a", b"1")]
+    assert (request.get(b"host"), request.host) == (b"b:1", b"b:1")
+
+
 def test_a_request_head_is_understood() -> None:
     request = http1.parse_head(
         head(
