@@ -96,6 +96,10 @@ class Renewal:
         hurrying.cancel()
         if self._desk is not None:
             await self._desk.finish()
+        await self._become_supervisor(new)
+
+    async def _become_supervisor(self, new: Hand) -> None:
+        """Of the new process, and with the counters of what this one was. Does not return."""
         adopted, left = None, Left()
         self._totals.add(counted(self._worker).counters)
         if new.channel.closed:  # it has died in the meantime: the supervisor starts all anew
